@@ -1,0 +1,298 @@
+//! Refusals and faults: one variant per reason inside, few kinds outside, constant texts.
+//!
+//! A [`Reason`] is for operators: exact. A [`Kind`] is what a dialect may tell apart: it never
+//! says whether a client exists to somebody who has not proved to be that client.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::limit::Allowance;
+use crate::name::ClientId;
+
+/// Why no token was issued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// We said no; the caller can mend it.
+    #[error("{0}")]
+    Refusal(Box<Refusal>),
+    /// We broke; the caller can only try again.
+    #[error("fault: {0}")]
+    Fault(Fault),
+}
+
+impl Error {
+    /// What a dialect may tell apart.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Refusal(refusal) => refusal.kind,
+            Self::Fault(fault) => fault.kind(),
+        }
+    }
+
+    /// How long the caller should wait before it tries again, where waiting helps.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refusal(refusal) => refusal.retry_after,
+            Self::Fault(Fault::Overloaded | Fault::Unreachable(_)) => Some(Duration::from_secs(1)),
+            Self::Fault(_) => None,
+        }
+    }
+}
+
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
+        Self::Refusal(Box::new(Refusal::from(reason)))
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A refusal on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The exact reason, for operators.
+    pub reason: Reason,
+    /// Which of the dialect's rows answers: the reason's own kind, unless the dialect says of one
+    /// of its parameters that a mistake there is of another kind.
+    pub kind: Kind,
+    /// The parameter that is at fault, by the name the dialect gives it (never its value).
+    pub parameter: Option<Box<str>>,
+    /// The client that was refused, once it is known that it exists. For operators only.
+    pub client_id: Option<ClientId>,
+    /// What was left of a limit, for dialects that tell it in headers.
+    pub allowance: Option<Allowance>,
+    /// How long to wait, where waiting helps.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            kind: reason.kind(),
+            parameter: None,
+            client_id: None,
+            allowance: None,
+            retry_after: None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.parameter {
+            Some(parameter) => write!(formatter, "{} ({parameter})", self.reason),
+            None => self.reason.fmt(formatter),
+        }
+    }
+}
+
+/// We broke. The caller hears `server_error` or `unavailable` and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// More was asked than can be written or hashed in time; nothing was done.
+    #[error("too much to do at once; nothing was done")]
+    Overloaded,
+    /// The store cannot be reached; nothing was done.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// The store failed in another way.
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// The realm has no active signing key of the algorithm that its tokens need.
+    #[error("realm {realm} has no active {algorithm} key: make one with `jeton key create`")]
+    NoKey {
+        /// The realm.
+        realm: String,
+        /// The algorithm.
+        algorithm: jeton_jose::Algorithm,
+    },
+    /// Something that cannot happen happened.
+    #[error("{0}")]
+    Impossible(&'static str),
+}
+
+impl Fault {
+    /// What a dialect may tell apart.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Overloaded | Self::Unreachable(_) => Kind::Unavailable,
+            Self::Store(_) | Self::NoKey { .. } | Self::Impossible(_) => Kind::ServerError,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$documentation:meta])* $name:ident, $code:literal, $kind:ident, $text:literal;)+) => {
+        /// The exact reason of a refusal. For logs, events and `jeton explain`; never for callers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$documentation])* #[doc = $text] $name,)+ }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The stable name in logs, events and metrics.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+
+            /// What a dialect may tell apart.
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$name => Kind::$kind),+ }
+            }
+        }
+
+        impl fmt::Display for Reason {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(match self { $(Self::$name => $text),+ })
+            }
+        }
+    };
+}
+
+reasons! {
+    PathUnknown, "path_unknown", NotFound, "no endpoint has this path";
+    MethodNotAllowed, "method_not_allowed", MethodNotAllowed, "the endpoint does not have this method";
+    MediaTypeMissing, "media_type_missing", MediaType, "the request has no Content-Type, or more than one";
+    MediaTypeUnsupported, "media_type_unsupported", MediaType, "the dialect does not read this Content-Type";
+    BodyEmpty, "body_empty", EmptyBody, "the request has no body";
+    BodyTooLarge, "body_too_large", BodyTooLarge, "the body is larger than the server takes";
+    BodyIncomplete, "body_incomplete", MalformedBody, "the body ended early or came too slowly";
+    BodyMalformed, "body_malformed", MalformedBody, "the body does not decode as its Content-Type says";
+    AuthorizationMalformed, "authorization_malformed", MalformedAuthorization, "the Authorization header does not decode";
+    ParameterTwice, "parameter_twice", DuplicateParameter, "a parameter was given twice";
+    ParameterMissing, "parameter_missing", MissingParameter, "a required parameter is missing, empty or of the wrong type";
+    ParameterInvalid, "parameter_invalid", InvalidParameter, "a parameter has a value that is not allowed";
+    ParameterTooLong, "parameter_too_long", InvalidParameter, "a parameter is longer than the dialect allows";
+    ParameterInQuery, "parameter_in_query", InvalidParameter, "a parameter that belongs in the body was sent in the URL";
+    GrantTypeUnsupported, "grant_type_unsupported", UnsupportedGrantType, "the grant type is not client credentials";
+    AuthenticationMissing, "authentication_missing", InvalidClient, "the client did not authenticate";
+    AuthenticationTwice, "authentication_twice", SeveralAuthentications, "the client authenticated in more than one way (RFC 6749 section 2.3)";
+    AuthenticationMethod, "authentication_method", InvalidClient, "the client may not authenticate in this way";
+    ClientUnknown, "client_unknown", InvalidClient, "no client has this identifier";
+    SecretWrong, "secret_wrong", InvalidClient, "the secret is wrong";
+    SecretExpired, "secret_expired", InvalidClient, "the secret is right but has expired";
+    SecretsNone, "secrets_none", InvalidClient, "the client has no secret: none was made or all were revoked";
+    ClientLocked, "client_locked", ClientLocked, "the secret is right but the client is locked after wrong guesses";
+    ClientDisabled, "client_disabled", ClientDisabled, "the client proved who it is but is disabled";
+    SourceNotAllowed, "source_not_allowed", SourceNotAllowed, "the client proved who it is but may not call from this address";
+    ScopeMalformed, "scope_malformed", InvalidScope, "the scope breaks the grammar of RFC 6749 section 3.3";
+    ScopeNotGranted, "scope_not_granted", InvalidScope, "the client may not have this scope";
+    TargetNotAllowed, "target_not_allowed", InvalidTarget, "the client may not have tokens for this resource or audience";
+    RateLimited, "rate_limited", RateLimited, "the client has used up its requests for now";
+    SourceSlowed, "source_slowed", SlowDown, "too many wrong guesses came from this address; it waits";
+}
+
+macro_rules! kinds {
+    ($($name:ident, $code:literal, $general:expr, $text:literal;)+) => {
+        /// What a dialect may tell apart: each kind can have a row in a dialect file, and a kind
+        /// without a row takes the row of its more general kind.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind { $(#[doc = $text] $name,)+ }
+
+        impl Kind {
+            /// Every kind, the more general ones before the more special ones.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The name of the kind's row in a dialect file.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+
+            /// The kind whose row answers when this one has none; the two roots have no such kind.
+            pub const fn general(self) -> Option<Self> {
+                match self { $(Self::$name => $general),+ }
+            }
+
+            /// The constant sentence for callers, within the characters of `error_description`
+            /// (RFC 6749 section 5.2: %x20-21 / %x23-5B / %x5D-7E).
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    Refused, "refused", None, "The request was refused.";
+    NotFound, "not_found", Some(Self::Refused), "There is no such endpoint.";
+    MethodNotAllowed, "method_not_allowed", Some(Self::Refused), "The endpoint does not have this method.";
+    InvalidRequest, "invalid_request", Some(Self::Refused), "The request is missing something, repeats something or is malformed.";
+    MediaType, "media_type", Some(Self::InvalidRequest), "The Content-Type is missing or not supported.";
+    EmptyBody, "empty_body", Some(Self::InvalidRequest), "The request has no body.";
+    BodyTooLarge, "body_too_large", Some(Self::InvalidRequest), "The request is too large.";
+    MalformedBody, "malformed_body", Some(Self::InvalidRequest), "The body does not decode.";
+    DuplicateParameter, "duplicate_parameter", Some(Self::InvalidRequest), "A parameter was given twice.";
+    MissingParameter, "missing_parameter", Some(Self::InvalidRequest), "A required parameter is missing or empty.";
+    InvalidParameter, "invalid_parameter", Some(Self::InvalidRequest), "A parameter has a value that is not allowed.";
+    SeveralAuthentications, "several_authentications", Some(Self::InvalidRequest), "The client authenticated in more than one way.";
+    UnsupportedGrantType, "unsupported_grant_type", Some(Self::InvalidRequest), "The grant type is not supported.";
+    InvalidScope, "invalid_scope", Some(Self::InvalidRequest), "The scope is malformed or more than the client may have.";
+    InvalidTarget, "invalid_target", Some(Self::InvalidRequest), "The resource or audience is unknown or not allowed.";
+    InvalidClient, "invalid_client", Some(Self::Refused), "Client authentication failed.";
+    MalformedAuthorization, "malformed_authorization", Some(Self::InvalidClient), "The Authorization header does not decode.";
+    Forbidden, "forbidden", Some(Self::InvalidClient), "The client may not have a token.";
+    ClientDisabled, "client_disabled", Some(Self::Forbidden), "The client is disabled.";
+    ClientLocked, "client_locked", Some(Self::Forbidden), "The client is locked.";
+    SourceNotAllowed, "source_not_allowed", Some(Self::Forbidden), "The client may not call from this address.";
+    RateLimited, "rate_limited", Some(Self::Refused), "Too many requests.";
+    SlowDown, "slow_down", Some(Self::RateLimited), "Too many failed attempts.";
+    ServerError, "server_error", None, "An unexpected error occurred.";
+    Unavailable, "unavailable", Some(Self::ServerError), "The server cannot answer right now.";
+}
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == text).ok_or(UnknownKind)
+    }
+}
+
+/// A text that names no [`Kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a kind of refusal")]
+pub struct UnknownKind;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_reaches_a_root_and_names_are_unique() {
+        for (index, kind) in Kind::ALL.iter().enumerate() {
+            let mut at = *kind;
+            let mut steps = 0;
+            while let Some(general) = at.general() {
+                at = general;
+                steps += 1;
+                assert!(steps < 8, "{} goes round in circles", kind.name());
+            }
+            assert!(matches!(at, Kind::Refused | Kind::ServerError));
+            assert_eq!(kind.name().parse(), Ok(*kind));
+            let later = Kind::ALL.iter().skip(index + 1);
+            assert!(later.clone().all(|other| other.name() != kind.name()));
+        }
+    }
+
+    #[test]
+    fn texts_for_callers_stay_within_the_characters_of_error_description() {
+        for kind in Kind::ALL {
+            let allowed = |byte: u8| matches!(byte, 0x20 | 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+            assert!(kind.message().bytes().all(allowed), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn unknown_client_and_wrong_secret_are_one_kind() {
+        for reason in [Reason::SecretWrong, Reason::SecretExpired, Reason::SecretsNone] {
+            assert_eq!(reason.kind(), Reason::ClientUnknown.kind());
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Decide: clients, scopes, grants and tokens of a machine-to-machine authorization server.
+//!
+//! The engine knows neither HTTP nor SQL nor TOML. A dialect hands it a [`request::TokenRequest`],
+//! it hands back a [`token::Decision`]; what must be kept goes through the [`store::Store`].
+
+pub mod client;
+pub mod clock;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod key;
+pub mod limit;
+pub mod manage;
+pub mod master_key;
+pub mod name;
+pub mod realm;
+pub mod request;
+pub mod scope;
+pub mod store;
+pub mod terms;
+pub mod token;
+
+pub use jeton_jose as jose;

@@ -1,0 +1,151 @@
+//! The master key: encrypts signing keys at rest (AES-256-GCM, bound to realm and key identifier).
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::clock::Random;
+use crate::error::Fault;
+use crate::name::{KeyId, NameError, RealmName};
+
+/// 256 bits that open the signing keys in the store.
+#[derive(Clone)]
+pub struct MasterKey(Arc<LessSafeKey>);
+
+impl MasterKey {
+    /// A new master key as the text to keep in a file or an environment variable: 43 characters of base64url.
+    pub fn generate(random: &Random) -> Zeroizing<String> {
+        let mut bytes = random.bytes::<32>();
+        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes));
+        bytes.zeroize();
+        text
+    }
+
+    /// Encrypts `plain` for this realm and key.
+    ///
+    /// # Errors
+    /// A fault when the cryptographic library refuses, which it has no reason to.
+    pub fn seal(
+        &self,
+        realm: &RealmName,
+        key: &KeyId,
+        plain: &[u8],
+        random: &Random,
+    ) -> Result<Vec<u8>, Fault> {
+        let nonce: [u8; NONCE_LEN] = random.bytes();
+        let mut sealed = nonce.to_vec();
+        let mut text = plain.to_vec();
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(associated(realm, key)),
+                &mut text,
+            )
+            .map_err(|_| Fault::Impossible("AES-256-GCM refused to encrypt a signing key"))?;
+        sealed.extend_from_slice(&text);
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    /// Decrypts what [`MasterKey::seal`] made for this realm and key.
+    ///
+    /// # Errors
+    /// A fault when it was sealed under another master key, for another key, or was altered.
+    pub fn open(
+        &self,
+        realm: &RealmName,
+        key: &KeyId,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let refused = || {
+            Fault::Store(format!(
+                "key {key} of realm {realm} does not open under this master key: it was made under another one, or altered"
+            ))
+        };
+        let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(refused)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let length = self
+            .0
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Aad::from(associated(realm, key)),
+                &mut text,
+            )
+            .map_err(|_| refused())?
+            .len();
+        text.truncate(length);
+        Ok(text)
+    }
+}
+
+/// What a sealed key is bound to. Names have no `/`, so two pairs never read alike.
+fn associated(realm: &RealmName, key: &KeyId) -> Vec<u8> {
+    format!("jeton key {realm}/{key}").into_bytes()
+}
+
+impl FromStr for MasterKey {
+    type Err = NameError;
+
+    /// Reads 43 characters of base64url, or 64 of hex.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        const SHAPE: NameError =
+            NameError("must be 32 bytes as 43 characters of base64url or 64 of hex");
+        let mut bytes = Zeroizing::new([0u8; 32]);
+        if text.len() == 64 {
+            for (to, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+                let pair = std::str::from_utf8(pair).map_err(|_| SHAPE)?;
+                *to = u8::from_str_radix(pair, 16).map_err(|_| SHAPE)?;
+            }
+        } else {
+            let decoded = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).map_err(|_| SHAPE)?);
+            *bytes = decoded.as_slice().try_into().map_err(|_| SHAPE)?;
+        }
+        let key = UnboundKey::new(&AES_256_GCM, &*bytes).map_err(|_| SHAPE)?;
+        Ok(Self(Arc::new(LessSafeKey::new(key))))
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_key_opens_for_its_realm_and_key_only() {
+        let random = Random::seeded(1);
+        let master: MasterKey = MasterKey::generate(&random).parse().unwrap();
+        let other: MasterKey = MasterKey::generate(&random).parse().unwrap();
+        let (realm, key) = ("main".parse().unwrap(), "k1".parse().unwrap());
+        let sealed = master.seal(&realm, &key, b"private", &random).unwrap();
+
+        assert_eq!(master.open(&realm, &key, &sealed).unwrap().as_slice(), b"private");
+        assert!(other.open(&realm, &key, &sealed).is_err());
+        assert!(master.open(&"else".parse().unwrap(), &key, &sealed).is_err());
+        assert!(master.open(&realm, &"k2".parse().unwrap(), &sealed).is_err());
+        for index in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[index] ^= 1;
+            assert!(master.open(&realm, &key, &altered).is_err(), "byte {index} altered");
+        }
+        assert!(master.open(&realm, &key, &[]).is_err());
+    }
+
+    #[test]
+    fn texts_of_another_length_are_no_master_keys() {
+        for text in ["", "abc", &"g".repeat(64), &"A".repeat(42), &"A".repeat(44)] {
+            assert!(text.parse::<MasterKey>().is_err(), "{text}");
+        }
+        assert!("ab".repeat(32).parse::<MasterKey>().is_ok());
+    }
+}

@@ -1,0 +1,135 @@
+//! Names: one type for every string that identifies something, checked once where it comes in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a string is not a name of the kind it was meant to be; reads after the name of the field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(pub(crate) &'static str);
+
+macro_rules! name {
+    ($(#[$documentation:meta])* $name:ident, $check:path) => {
+        $(#[$documentation])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                $check(text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0.into()
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "{:?}", &*self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a realm: 1 to 63 of `a-z 0-9 -`, starting with a letter or a digit.
+    RealmName, check_plain
+}
+name! {
+    /// The name of a dialect: 1 to 63 of `a-z 0-9 -`, starting with a letter or a digit.
+    DialectName, check_plain
+}
+name! {
+    /// A client identifier (RFC 6749 section 2.2): 1 to 255 bytes of any text without control
+    /// characters. Some providers' identifiers are people's user names, with spaces and letters of
+    /// any alphabet, so it is wider than RFC 6749 appendix A.1.
+    ClientId, check_text
+}
+name! {
+    /// What a token is about (`sub`): 1 to 255 bytes without control characters.
+    Subject, check_text
+}
+name! {
+    /// Who a token is for (`aud`): 1 to 255 bytes without control characters.
+    Audience, check_text
+}
+name! {
+    /// The identifier of a signing key (`kid`): 1 to 64 of `A-Z a-z 0-9 - _ .`.
+    KeyId, check_identifier
+}
+name! {
+    /// Our identifier of one issued token, safe to show: never the token itself.
+    TokenId, check_identifier
+}
+name! {
+    /// Our identifier of one of a client's secrets, safe to show: never the secret itself.
+    SecretId, check_identifier
+}
+
+fn check_plain(text: &str) -> Result<(), NameError> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.is_empty() || text.len() > 63 {
+        return Err(NameError("must have 1 to 63 characters"));
+    }
+    if text.starts_with('-') || !text.bytes().all(allowed) {
+        return Err(NameError("may only have a-z, 0-9 and -, and must not start with -"));
+    }
+    Ok(())
+}
+
+fn check_text(text: &str) -> Result<(), NameError> {
+    if text.is_empty() || text.len() > 255 {
+        return Err(NameError("must have 1 to 255 bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(NameError("must not have control characters"));
+    }
+    Ok(())
+}
+
+fn check_identifier(text: &str) -> Result<(), NameError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || text.len() > 64 {
+        return Err(NameError("must have 1 to 64 characters"));
+    }
+    if !text.bytes().all(allowed) {
+        return Err(NameError("may only have A-Z, a-z, 0-9, -, _ and ."));
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! Realms: what configuration says of one.
+
+use crate::limit::Limit;
+use crate::name::{Audience, RealmName};
+use crate::scope::Scope;
+use crate::terms::{Lifetime, TokenShape};
+
+/// An isolated authorization server inside the process, as configuration describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Realm {
+    /// Its name.
+    pub name: RealmName,
+    /// Its issuer URL, just as it stands in `iss`.
+    pub issuer: String,
+    /// Who tokens are for when the client does not say; the dialect's word when absent.
+    pub audience: Option<Audience>,
+    /// The scope tokens that clients may be given; any when empty.
+    pub scopes: Scope,
+    /// How tokens look where the dialect leaves it to the realm.
+    pub token: TokenShape,
+    /// How long tokens live when the client does not say; the dialect's word when absent.
+    pub lifetime: Option<Lifetime>,
+    /// The limits of each client; the dialect's when absent, none when empty.
+    pub client_limits: Option<Vec<Limit>>,
+    /// The limits of each source address.
+    pub source_limits: Vec<Limit>,
+}

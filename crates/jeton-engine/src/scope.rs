@@ -1,0 +1,103 @@
+//! Scope: the grammar of RFC 6749 section 3.3 and the one operation on it, narrowing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::NameError;
+
+/// Scope tokens in the order given, each once. May be empty.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Scope(Vec<Box<str>>);
+
+impl Scope {
+    /// The most scope tokens that one scope may have.
+    pub const TOKENS_MAX: usize = 256;
+    /// The longest scope text, in bytes.
+    pub const BYTES_MAX: usize = 8192;
+
+    /// Whether there is no scope token at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `token` is one of the scope tokens (case-sensitive, RFC 6749 section 3.3).
+    pub fn contains(&self, token: &str) -> bool {
+        self.0.iter().any(|own| &**own == token)
+    }
+
+    /// Whether every scope token of `other` is one of ours.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.tokens().all(|token| self.contains(token))
+    }
+
+    /// The scope tokens, in order.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|token| &**token)
+    }
+}
+
+impl FromStr for Scope {
+    type Err = NameError;
+
+    /// Parses `scope-token *( SP scope-token )`; duplicates collapse; the empty text is the empty scope.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.len() > Self::BYTES_MAX {
+            return Err(NameError("must have at most 8192 bytes"));
+        }
+        let mut tokens: Vec<Box<str>> = Vec::new();
+        if text.is_empty() {
+            return Ok(Self(tokens));
+        }
+        for token in text.split(' ') {
+            // scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+            let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+            if token.is_empty() || !token.bytes().all(allowed) {
+                return Err(NameError(
+                    "must be scope tokens of printable ASCII without \" and \\, one space apart",
+                ));
+            }
+            if !tokens.iter().any(|earlier| &**earlier == token) {
+                tokens.push(token.into());
+            }
+        }
+        if tokens.len() > Self::TOKENS_MAX {
+            return Err(NameError("must have at most 256 scope tokens"));
+        }
+        Ok(Self(tokens))
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> String {
+        scope.to_string()
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, token) in self.tokens().enumerate() {
+            if index > 0 {
+                formatter.write_str(" ")?;
+            }
+            formatter.write_str(token)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", self.to_string())
+    }
+}
