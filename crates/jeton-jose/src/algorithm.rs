@@ -43,6 +43,19 @@ algorithms! {
     MlDsa65, "ML-DSA-65";
 }
 
+impl Algorithm {
+    /// The algorithm that a token or JWK means by this `alg`: the registered names, and the fully
+    /// specified `Ed25519` (RFC 9864), which says the same as our `EdDSA`.
+    pub fn from_jose_name(name: &str) -> Option<Self> {
+        if name == "Ed25519" { Some(Self::EdDsa) } else { name.parse().ok() }
+    }
+
+    /// Whether one secret both signs and verifies.
+    pub const fn is_symmetric(self) -> bool {
+        matches!(self, Self::Hs256)
+    }
+}
+
 impl fmt::Display for Algorithm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())

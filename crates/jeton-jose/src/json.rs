@@ -1,0 +1,149 @@
+//! Strict JSON: one object, UTF-8, nothing after it, and no member twice at any depth.
+//!
+//! RFC 7515 section 4 and RFC 7519 section 4 leave a choice for repeated members: refuse, or take
+//! the last. Two readers that choose differently read two different tokens, so we refuse.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// The object that these bytes are.
+///
+/// Nesting is bounded (128 levels) by the parser; the caller bounds the bytes.
+///
+/// # Errors
+/// When the bytes are not one JSON object, or a member is there twice.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrictObject> {
+    match value(bytes)? {
+        Value::Object(members) => Ok(members),
+        _ => Err(NotStrictObject::NotObject),
+    }
+}
+
+fn value(bytes: &[u8]) -> Result<Value, NotStrictObject> {
+    match serde_json::from_slice::<Strict>(bytes) {
+        Ok(Strict(value)) => Ok(value),
+        // The parser's own text repeats what it read, so only the kind of mistake leaves here.
+        Err(error) if error.is_data() => Err(NotStrictObject::MemberTwice),
+        Err(_) => Err(NotStrictObject::NotJson),
+    }
+}
+
+/// Bytes that are no strict JSON object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotStrictObject {
+    /// It does not parse.
+    #[error("is not JSON")]
+    NotJson,
+    /// It parses to something else.
+    #[error("is not a JSON object")]
+    NotObject,
+    /// An object in it has a member twice.
+    #[error("has a member twice")]
+    MemberTwice,
+}
+
+/// A JSON value without repeated members.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Strict(item)) = sequence.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let Strict(value) = map.next_value()?;
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member is there twice"));
+            }
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_read_in_order() {
+        let members = object(br#" {"b":1,"a":[{"c":null,"d":-1.5}],"e":"\u00e9"} "#).unwrap();
+        assert_eq!(members.keys().collect::<Vec<_>>(), ["b", "a", "e"]);
+        assert_eq!(members["a"][0]["d"], -1.5);
+        assert_eq!(members["e"], "é");
+    }
+
+    #[test]
+    fn a_repeated_member_is_refused_at_any_depth() {
+        for text in
+            [r#"{"a":1,"a":1}"#, r#"{"a":{"b":1,"b":2}}"#, r#"{"a":[[{"b":1,"\u0062":2}]]}"#]
+        {
+            assert_eq!(object(text.as_bytes()), Err(NotStrictObject::MemberTwice), "{text}");
+        }
+        assert!(object(br#"{"a":{"a":1},"b":{"a":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn anything_but_one_object_is_refused() {
+        for text in ["", " ", "{", "{}{}", "{} x", "{\"a\":1,}", "{'a':1}", "\u{feff}{}", "{a:1}"] {
+            assert_eq!(object(text.as_bytes()), Err(NotStrictObject::NotJson), "{text:?}");
+        }
+        for text in ["[]", "1", "\"a\"", "null", "true"] {
+            assert_eq!(object(text.as_bytes()), Err(NotStrictObject::NotObject), "{text:?}");
+        }
+        assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(NotStrictObject::NotJson));
+        assert_eq!(object(br#"{"a":"\ud800"}"#), Err(NotStrictObject::NotJson));
+        assert_eq!(object(br#"{"a":1e999}"#), Err(NotStrictObject::NotJson));
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(1000), "]".repeat(1000));
+        assert_eq!(object(deep.as_bytes()), Err(NotStrictObject::NotJson));
+    }
+}
