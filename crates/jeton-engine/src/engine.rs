@@ -1,18 +1,36 @@
 //! The engine: store, clock, randomness, limits, and the realms it decides for.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use crate::client::{Client, Lock};
 use crate::clock::{Clock, Random};
-use crate::error::{Fault, Refusal};
+use crate::deciding::Deciding;
+use crate::error::{Error, Fault, Refusal};
+use crate::event::{Event, EventKind, Reference};
+use crate::guesses::Guesses;
+use crate::issue::issue;
+use crate::limiter::SourceWindows;
+use crate::live::Memory;
+pub use crate::live::RealmState;
+use crate::manage::Manage;
 use crate::master_key::MasterKey;
 use crate::name::RealmName;
 use crate::realm::Realm;
+use crate::recorder::Recorder;
+use crate::remembered::Remembered;
 use crate::request::TokenRequest;
-use crate::store::Store;
-use crate::terms::Terms;
-use crate::token::Decision;
+use crate::slow_hash::SlowHash;
+use crate::store::{Revision, Store};
+use crate::terms::{Terms, TokenShape};
+use crate::token::{Decision, Issued};
 
 /// What an engine is made of.
 #[derive(Clone)]
@@ -66,26 +84,24 @@ impl Default for Settings {
             guesses_free: 30,
             guesses_per_second: 10,
             guess_wait_max: Duration::from_secs(2),
-            events_kept_for: Duration::from_secs(30 * 86_400),
+            events_kept_for: Duration::from_secs(7 * 86_400),
         }
     }
 }
 
 /// Decides. One a process.
 pub struct Engine {
-    parts: Parts,
-}
-
-/// One realm in memory: its configuration, its clients, its keys.
-pub struct RealmState {
-    realm: Realm,
-}
-
-impl RealmState {
-    /// What configuration says of it.
-    pub fn realm(&self) -> &Realm {
-        &self.realm
-    }
+    pub(crate) parts: Parts,
+    pub(crate) guesses: Guesses,
+    pub(crate) remembered: Remembered,
+    pub(crate) slow_hash: SlowHash,
+    pub(crate) source_windows: SourceWindows,
+    pub(crate) recorder: Recorder,
+    pub(crate) realms: ArcSwap<HashMap<RealmName, Arc<RealmState>>>,
+    /// Up to where memory has followed the store.
+    pub(crate) revision: Mutex<Revision>,
+    /// Whether memory may be behind the store because the store cannot be read.
+    pub(crate) behind: AtomicBool,
 }
 
 impl Engine {
@@ -94,14 +110,27 @@ impl Engine {
     /// # Errors
     /// A fault when the store cannot be read or a key does not open under the master key.
     pub async fn open(parts: Parts, realms: Vec<Realm>) -> Result<Arc<Self>, Fault> {
-        let _ = realms;
-        Ok(Arc::new(Self { parts }))
+        let Parts { settings, random, .. } = &parts;
+        let engine = Self {
+            guesses: Guesses::new(settings),
+            remembered: Remembered::new(settings, random),
+            slow_hash: SlowHash::new(settings, random),
+            source_windows: SourceWindows::new(),
+            recorder: Recorder::new(),
+            realms: ArcSwap::default(),
+            revision: Mutex::new(Revision::default()),
+            behind: AtomicBool::new(false),
+            parts,
+        };
+        // Taken first: what changes while memory is being read is then read twice, never missed.
+        *engine.revision.lock().await = engine.newest_revision().await?;
+        engine.reconfigure(realms).await?;
+        Ok(Arc::new(engine))
     }
 
     /// The realm of this name.
     pub fn realm(&self, name: &RealmName) -> Option<Arc<RealmState>> {
-        let _ = name;
-        None
+        self.realms.load().get(name).map(Arc::clone)
     }
 
     /// Takes over changed realm configuration; realms that are gone are forgotten.
@@ -109,16 +138,42 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`]; then nothing has changed.
     pub async fn reconfigure(&self, realms: Vec<Realm>) -> Result<(), Fault> {
-        let _ = realms;
+        // Changes that are being followed wait until the new realms are in place.
+        let _revision = self.revision.lock().await;
+        let mut states = HashMap::new();
+        for realm in realms {
+            let memory = match self.realm(&realm.name) {
+                Some(state) => Arc::clone(&state.memory),
+                None => {
+                    let Parts { store, master_key, .. } = &self.parts;
+                    Arc::new(Memory::load(&**store, master_key, &realm.name).await?)
+                }
+            };
+            states.insert(realm.name.clone(), Arc::new(RealmState { realm, memory }));
+        }
+        self.realms.store(Arc::new(states));
         Ok(())
     }
 
-    /// Makes sure that `realm` has an active key for every algorithm that `terms` sign with.
+    /// Makes sure that `state` has an active key for every algorithm that `terms` sign with.
     ///
     /// # Errors
     /// A fault when the store cannot be written.
-    pub async fn ensure_keys(&self, realm: &RealmState, terms: &[Arc<Terms>]) -> Result<(), Fault> {
-        let _ = (realm, terms);
+    pub async fn ensure_keys(&self, state: &RealmState, terms: &[Arc<Terms>]) -> Result<(), Fault> {
+        for terms in terms {
+            let shape = terms.token.as_ref().unwrap_or(&state.realm.token);
+            let TokenShape::Jwt(shape) = shape else { continue };
+            if state.memory.signing_key(shape.algorithm, |_| ()).is_some() {
+                continue;
+            }
+            let Parts { store, master_key, .. } = &self.parts;
+            let name = &state.realm.name;
+            if Manage::new(self.parts.clone()).create_first_key(name, shape.algorithm).await? {
+                let algorithm = shape.algorithm;
+                tracing::info!(realm = %name, %algorithm, "made the realm's first signing key");
+            }
+            state.memory.reload_keys(&**store, master_key, name).await?;
+        }
         Ok(())
     }
 
@@ -130,14 +185,43 @@ impl Engine {
         source: IpAddr,
         asked: Result<TokenRequest<'_>, Refusal>,
     ) -> Decision {
-        let _ = (realm, terms, source, asked, &self.parts);
-        unreachable!("not yet")
+        let reference = Reference::new(&self.parts.random);
+        let at = self.parts.clock.now();
+        let deciding = Deciding { engine: self, realm, terms, source, now: at };
+        let outcome = match asked {
+            Ok(request) => issue(deciding, &request).await,
+            Err(refusal) => Err(Error::Refusal(Box::new(refusal))),
+        };
+        self.recorder.record(event(deciding, reference, &outcome));
+        Decision { reference, at, outcome }
     }
 
-    /// Follows the store, writes what may be written late, removes what has expired. Ends, having
-    /// written everything, when `stop` does.
-    pub async fn upkeep(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
-        stop.await;
+    /// Records and answers a fault that happened before the request could be decided.
+    pub fn fail(
+        &self,
+        realm: &RealmState,
+        terms: &Terms,
+        source: IpAddr,
+        fault: Fault,
+    ) -> Decision {
+        let reference = Reference::new(&self.parts.random);
+        let at = self.parts.clock.now();
+        let deciding = Deciding { engine: self, realm, terms, source, now: at };
+        let outcome = Err(Error::Fault(fault));
+        self.recorder.record(event(deciding, reference, &outcome));
+        Decision { reference, at, outcome }
+    }
+
+    /// Locks an account after wrong guesses: in memory it is locked already, the store hears of it
+    /// as soon as it can, without anybody waiting for it.
+    pub(crate) fn lock_later(&self, client: &Client, lock: Lock) {
+        let manage = Manage::new(self.parts.clone());
+        let (realm, id) = (client.realm.clone(), client.id.clone());
+        tokio::spawn(async move {
+            if let Err(error) = manage.lock_client(&realm, &id, lock).await {
+                tracing::warn!(%error, %realm, client_id = %id, "the lock of a client was not kept");
+            }
+        });
     }
 
     /// Whether tokens can be issued right now.
@@ -145,6 +229,34 @@ impl Engine {
     /// # Errors
     /// The fault that a request would meet.
     pub async fn ready(&self) -> Result<(), Fault> {
+        self.parts.store.check().await?;
+        if self.behind.load(Ordering::Relaxed) {
+            return Err(Fault::Unreachable("changes are not being followed".to_owned()));
+        }
         Ok(())
+    }
+}
+
+fn event(deciding: Deciding<'_>, reference: Reference, outcome: &Result<Issued, Error>) -> Event {
+    let (kind, client_id, detail) = match outcome {
+        Ok(issued) => (EventKind::TokenIssued, Some(issued.client.id.clone()), None),
+        Err(Error::Refusal(refusal)) => {
+            let code = refusal.reason.code();
+            let detail = match &refusal.parameter {
+                Some(parameter) => Cow::Owned(format!("{code}: {parameter}")),
+                None => Cow::Borrowed(code),
+            };
+            (EventKind::TokenRefused, refusal.client_id.clone(), Some(detail))
+        }
+        Err(Error::Fault(fault)) => (EventKind::TokenFailed, None, Some(fault.to_string().into())),
+    };
+    Event {
+        at: deciding.now,
+        reference,
+        realm: deciding.realm.realm.name.clone(),
+        kind,
+        client_id,
+        source: Some(deciding.source),
+        detail,
     }
 }

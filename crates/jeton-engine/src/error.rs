@@ -179,7 +179,7 @@ reasons! {
     SecretWrong, "secret_wrong", InvalidClient, "the secret is wrong";
     SecretExpired, "secret_expired", InvalidClient, "the secret is right but has expired";
     SecretsNone, "secrets_none", InvalidClient, "the client has no secret: none was made or all were revoked";
-    ClientLocked, "client_locked", ClientLocked, "the secret is right but the client is locked after wrong guesses";
+    ClientLocked, "client_locked", InvalidClient, "the secret is right but the client is locked after wrong guesses";
     ClientDisabled, "client_disabled", ClientDisabled, "the client proved who it is but is disabled";
     SourceNotAllowed, "source_not_allowed", SourceNotAllowed, "the client proved who it is but may not call from this address";
     ScopeMalformed, "scope_malformed", InvalidScope, "the scope breaks the grammar of RFC 6749 section 3.3";
@@ -239,7 +239,6 @@ kinds! {
     MalformedAuthorization, "malformed_authorization", Some(Self::InvalidClient), "The Authorization header does not decode.";
     Forbidden, "forbidden", Some(Self::InvalidClient), "The client may not have a token.";
     ClientDisabled, "client_disabled", Some(Self::Forbidden), "The client is disabled.";
-    ClientLocked, "client_locked", Some(Self::Forbidden), "The client is locked.";
     SourceNotAllowed, "source_not_allowed", Some(Self::Forbidden), "The client may not call from this address.";
     RateLimited, "rate_limited", Some(Self::Refused), "Too many requests.";
     SlowDown, "slow_down", Some(Self::RateLimited), "Too many failed attempts.";
@@ -290,8 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn unknown_client_and_wrong_secret_are_one_kind() {
-        for reason in [Reason::SecretWrong, Reason::SecretExpired, Reason::SecretsNone] {
+    fn unknown_client_wrong_secret_and_locked_account_are_one_kind() {
+        let alike = [
+            Reason::SecretWrong,
+            Reason::SecretExpired,
+            Reason::SecretsNone,
+            // Otherwise a guess at a locked account would still tell whether it was right.
+            Reason::ClientLocked,
+        ];
+        for reason in alike {
             assert_eq!(reason.kind(), Reason::ClientUnknown.kind());
         }
     }

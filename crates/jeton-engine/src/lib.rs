@@ -2,6 +2,22 @@
 //!
 //! The engine knows neither HTTP nor SQL nor TOML. A dialect hands it a [`request::TokenRequest`],
 //! it hands back a [`token::Decision`]; what must be kept goes through the [`store::Store`].
+//! The way of one request is told in `issue.rs`; management comes through [`manage::Manage`].
+
+mod authenticate;
+mod deciding;
+mod grant;
+mod guesses;
+mod issue;
+mod limiter;
+mod live;
+mod mint;
+mod random_text;
+mod recorder;
+mod remembered;
+mod slow_hash;
+mod source;
+mod upkeep;
 
 pub mod client;
 pub mod clock;

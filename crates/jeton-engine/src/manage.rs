@@ -1,25 +1,26 @@
 //! Management: register, change, disable, rotate. Command line, admin API and console all come
 //! through here; a rule written in one of those doors is a bug.
 
-use std::sync::Arc;
+mod clients;
+mod keys;
+mod secrets;
+mod tokens;
+
+use std::borrow::Cow;
+use std::time::Duration;
 
 use ipnet::IpNet;
-use jeton_jose::Algorithm;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, ClientStatus};
-use crate::clock::{Clock, Random, Time};
-use crate::engine::{Parts, Settings};
+use crate::clock::Time;
+use crate::engine::Parts;
 use crate::error::Fault;
-use crate::key::KeyRecord;
-use crate::master_key::MasterKey;
-use crate::name::{Audience, ClientId, KeyId, RealmName, SecretId, Subject, TokenId};
-use crate::realm::Realm;
+use crate::event::{Event, EventKind, Reference};
+use crate::name::{Audience, ClientId, RealmName, SecretId, Subject};
 use crate::request::AuthenticationMethod;
 use crate::scope::Scope;
-use crate::store::{Store, TokenFilter};
-use crate::terms::{Lifetime, Terms};
-use crate::token::{AccessToken, TokenRecord};
+use crate::store::StoreError;
+use crate::terms::Lifetime;
 
 /// The one room behind the doors.
 #[derive(Clone)]
@@ -128,6 +129,19 @@ pub struct MadeSecret {
     pub generated: Option<Zeroizing<String>>,
 }
 
+/// A secret that takes the place of the others.
+#[derive(Clone, Debug, Default)]
+pub struct Rotation {
+    /// The new secret; [`NewSecret::None`] is refused.
+    pub secret: NewSecret,
+    /// What people call it.
+    pub name: Option<String>,
+    /// When it expires.
+    pub expires_at: Option<Time>,
+    /// How much longer the others are right; `None`: as long as they are now.
+    pub grace: Option<Duration>,
+}
+
 /// A token to be made by hand.
 #[derive(Clone, Debug)]
 pub struct NewToken {
@@ -141,150 +155,6 @@ pub struct NewToken {
     pub scope: Option<Scope>,
 }
 
-#[expect(unused_variables, missing_docs, clippy::todo, reason = "signatures first")]
-impl Manage {
-    pub fn new(parts: Parts) -> Self {
-        Self { parts }
-    }
-    pub async fn create_client(
-        &self,
-        realm: &Realm,
-        new: NewClient,
-    ) -> Result<(Client, Option<MadeSecret>), ManageError> {
-        todo!()
-    }
-    pub async fn client(&self, realm: &RealmName, id: &ClientId) -> Result<Client, ManageError> {
-        todo!()
-    }
-    pub async fn clients(
-        &self,
-        realm: &RealmName,
-        after: Option<&ClientId>,
-        count: u32,
-    ) -> Result<Vec<Client>, ManageError> {
-        todo!()
-    }
-    pub async fn change_client(
-        &self,
-        realm: &Realm,
-        id: &ClientId,
-        change: ClientChange,
-    ) -> Result<Client, ManageError> {
-        todo!()
-    }
-    pub async fn set_status(
-        &self,
-        realm: &RealmName,
-        id: &ClientId,
-        status: ClientStatus,
-    ) -> Result<Client, ManageError> {
-        todo!()
-    }
-    pub async fn unlock_client(
-        &self,
-        realm: &RealmName,
-        id: &ClientId,
-    ) -> Result<Client, ManageError> {
-        todo!()
-    }
-    pub async fn delete_client(&self, realm: &RealmName, id: &ClientId) -> Result<(), ManageError> {
-        todo!()
-    }
-    /// Adds a secret; the others expire `grace` from now at the latest (`None`: they stay as they are).
-    pub async fn rotate_secret(
-        &self,
-        realm: &RealmName,
-        id: &ClientId,
-        new: NewSecret,
-        name: Option<String>,
-        expires_at: Option<Time>,
-        grace: Option<std::time::Duration>,
-    ) -> Result<(Client, MadeSecret), ManageError> {
-        todo!()
-    }
-    /// Revokes one secret, or all of them; says how many went.
-    pub async fn revoke_secrets(
-        &self,
-        realm: &RealmName,
-        id: &ClientId,
-        secret: Option<&SecretId>,
-    ) -> Result<usize, ManageError> {
-        todo!()
-    }
-    /// Adds a client as exported elsewhere: digests and all; identifiers and times stay.
-    pub async fn import_client(&self, realm: &Realm, client: Client) -> Result<(), ManageError> {
-        todo!()
-    }
-
-    /// Makes a key that signs from now on.
-    pub async fn create_key(
-        &self,
-        realm: &RealmName,
-        algorithm: Algorithm,
-        id: Option<KeyId>,
-    ) -> Result<KeyRecord, ManageError> {
-        todo!()
-    }
-    /// Imports a key that signs from now on.
-    pub async fn import_key(
-        &self,
-        realm: &RealmName,
-        algorithm: Algorithm,
-        id: Option<KeyId>,
-        material: KeyMaterial,
-    ) -> Result<KeyRecord, ManageError> {
-        todo!()
-    }
-    pub async fn keys(&self, realm: &RealmName) -> Result<Vec<KeyRecord>, ManageError> {
-        todo!()
-    }
-    /// The private key, for export: the secret's bytes of a symmetric key, otherwise PKCS #8 in PEM.
-    pub async fn export_key(
-        &self,
-        realm: &RealmName,
-        id: &KeyId,
-    ) -> Result<Zeroizing<Vec<u8>>, ManageError> {
-        todo!()
-    }
-
-    /// Makes a token by hand, on the terms of one of the realm's mounts.
-    pub async fn make_token(
-        &self,
-        realm: &Realm,
-        terms: &Terms,
-        new: NewToken,
-    ) -> Result<(AccessToken, TokenRecord), ManageError> {
-        todo!()
-    }
-    pub async fn tokens(
-        &self,
-        realm: &RealmName,
-        filter: &TokenFilter,
-        before: Option<&TokenId>,
-        count: u32,
-    ) -> Result<Vec<TokenRecord>, ManageError> {
-        todo!()
-    }
-    pub async fn revoke_token(&self, realm: &RealmName, id: &TokenId) -> Result<(), ManageError> {
-        todo!()
-    }
-    /// The record of a token whose string is at hand; `None` when nothing is kept of it.
-    pub async fn token_record(
-        &self,
-        realm: &RealmName,
-        token: &str,
-    ) -> Result<Option<TokenRecord>, ManageError> {
-        todo!()
-    }
-    /// The event under a reference.
-    pub async fn event(
-        &self,
-        reference: crate::event::Reference,
-    ) -> Result<Option<crate::event::Event>, ManageError> {
-        todo!()
-    }
-}
-
 /// A key brought along.
 pub enum KeyMaterial {
     /// The bytes of an HMAC secret.
@@ -293,4 +163,57 @@ pub enum KeyMaterial {
     Pem(Zeroizing<String>),
     /// A private or symmetric JWK.
     Jwk(Zeroizing<String>),
+}
+
+impl Manage {
+    /// Management of what the parts' store keeps.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// The event under a reference that a caller quotes.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn event(&self, reference: Reference) -> Result<Option<Event>, ManageError> {
+        self.parts.store.event(reference).await.map_err(fault)
+    }
+
+    /// The event of an act that is being done now.
+    fn act(
+        &self,
+        kind: EventKind,
+        realm: &RealmName,
+        client_id: Option<&ClientId>,
+        detail: Option<String>,
+    ) -> Event {
+        Event {
+            at: self.parts.clock.now(),
+            reference: Reference::new(&self.parts.random),
+            realm: realm.clone(),
+            kind,
+            client_id: client_id.cloned(),
+            source: None,
+            detail: detail.map(Cow::Owned),
+        }
+    }
+}
+
+fn fault(error: StoreError) -> ManageError {
+    ManageError::Fault(error.into())
+}
+
+fn invalid(field: &'static str, problem: impl Into<String>) -> ManageError {
+    ManageError::Invalid { field, problem: problem.into() }
+}
+
+/// A name that people gave to something: 1 to 255 bytes without control characters.
+fn check_label(field: &'static str, label: &str) -> Result<Box<str>, ManageError> {
+    if label.is_empty() || label.len() > 255 {
+        return Err(invalid(field, "must have 1 to 255 bytes"));
+    }
+    if label.chars().any(char::is_control) {
+        return Err(invalid(field, "must not have control characters"));
+    }
+    Ok(label.into())
 }

@@ -33,6 +33,12 @@ impl Scope {
         other.tokens().all(|token| self.contains(token))
     }
 
+    /// The scope tokens that `keep` says yes to.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|token| keep(token)).cloned().collect())
+    }
+
     /// The scope tokens, in order.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|token| &**token)

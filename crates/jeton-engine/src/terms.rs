@@ -48,6 +48,13 @@ pub enum Lifetime {
     Never,
 }
 
+impl Lifetime {
+    /// So many seconds; at least one.
+    pub fn seconds(seconds: u32) -> Self {
+        Self::Seconds(NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
 impl fmt::Display for Lifetime {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -135,4 +142,47 @@ pub struct Lockout {
     pub within: Duration,
     /// ... the account locks for so long; `None`: until an operator unlocks it.
     pub duration: Option<Duration>,
+}
+
+impl TokenShape {
+    /// A JWT access token as RFC 9068 section 2 describes it.
+    pub fn rfc9068(algorithm: jeton_jose::Algorithm) -> Self {
+        let claim = |name: &str, value| (name.to_owned(), value);
+        Self::Jwt(JwtShape {
+            algorithm,
+            header: vec![
+                ("alg".to_owned(), HeaderValue::Algorithm),
+                ("typ".to_owned(), HeaderValue::Constant("at+jwt".into())),
+                ("kid".to_owned(), HeaderValue::KeyId),
+            ],
+            claims: vec![
+                claim("iss", ClaimValue::Issuer),
+                claim("sub", ClaimValue::Subject),
+                claim("client_id", ClaimValue::ClientId),
+                claim("aud", ClaimValue::Audience),
+                claim("iat", ClaimValue::IssuedAt),
+                claim("exp", ClaimValue::ExpiresAt),
+                claim("jti", ClaimValue::TokenId),
+                claim("scope", ClaimValue::Scope),
+            ],
+        })
+    }
+
+    /// A stored token as it looks where nobody says otherwise: `jt_` and 43 letters and digits
+    /// (256 random bits).
+    pub fn stored() -> Self {
+        Self::Stored(StoredShape {
+            prefix: "jt_".to_owned(),
+            alphabet: crate::random_text::ALPHANUMERIC.to_owned(),
+            length: 43,
+        })
+    }
+
+    /// How tokens of this shape are kept.
+    pub fn format(&self) -> crate::token::TokenFormat {
+        match self {
+            Self::Jwt(_) => crate::token::TokenFormat::Jwt,
+            Self::Stored(_) => crate::token::TokenFormat::Stored,
+        }
+    }
 }

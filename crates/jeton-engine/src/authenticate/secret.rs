@@ -1,0 +1,233 @@
+//! Authentication with a secret: `client_secret_basic` and `client_secret_post`.
+//!
+//! Unknown client and wrong secret look alike and cost the same: whatever is wrong, the same
+//! number of slow hashes is run, and none at all in a realm whose secrets are all generated.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::client::{Client, SecretDigest, SecretUse};
+use crate::deciding::Deciding;
+use crate::error::{Error, Fault, Reason, Refusal};
+use crate::live::LiveClient;
+use crate::request::{Reading, SecretCredentials};
+use crate::slow_hash::Comparison;
+use crate::source::SourceKey;
+
+pub(super) async fn authenticate(
+    deciding: Deciding<'_>,
+    presented: &SecretCredentials<'_>,
+) -> Result<Arc<LiveClient>, Error> {
+    let Deciding { engine, source, now, .. } = deciding;
+    let found = find(deciding, presented);
+    let live = found.as_deref();
+    let turn = engine.guesses.turn(source, live, now).await.map_err(refuse)?;
+
+    let verdict = verify(deciding, presented, live).await?;
+    match (found, verdict) {
+        (Some(live), Verdict::Right(secret)) => {
+            engine.guesses.right(&turn);
+            admit(deciding, presented, &live, secret)?;
+            Ok(live)
+        }
+        (found, _) => {
+            engine.guesses.wrong(&turn, source, found.as_deref(), now);
+            Err(refuse(wrong(deciding, found.as_deref())))
+        }
+    }
+}
+
+/// What came of looking at the secret.
+enum Verdict {
+    /// It is the client's secret at this place.
+    Right(usize),
+    /// It is not, or there is no such client.
+    Wrong,
+}
+
+/// The client that is meant. Of two readings the first that names a client decides, so that one
+/// header can never stand for two clients.
+fn find(deciding: Deciding<'_>, presented: &SecretCredentials<'_>) -> Option<Arc<LiveClient>> {
+    let memory = &deciding.realm.memory;
+    presented.readings.iter().find_map(|reading| memory.client(reading.client_id))
+}
+
+async fn verify(
+    deciding: Deciding<'_>,
+    presented: &SecretCredentials<'_>,
+    live: Option<&LiveClient>,
+) -> Result<Verdict, Fault> {
+    let digests = presented.readings.iter().map(|reading| digest_of(reading.secret));
+    let digests: smallvec::SmallVec<[[u8; 32]; 2]> = digests.collect();
+    let generated = live.and_then(|live| generated(&live.client, presented, &digests));
+    let locked = live.is_some_and(|live| live.is_locked(deciding.now));
+    // A locked account is looked at as slowly as a wrong secret, right or not.
+    if !locked {
+        let remembered = || live.and_then(|live| remembered(deciding, presented, &live.client));
+        if let Some(secret) = generated.or_else(remembered) {
+            return Ok(Verdict::Right(secret));
+        }
+    }
+    let supplied = match deciding.realm.memory.supplied_most() {
+        0 => None,
+        at_least => supplied(deciding, presented, live, at_least).await?,
+    };
+    Ok(supplied.or(generated).map_or(Verdict::Wrong, Verdict::Right))
+}
+
+/// Readings that name this client.
+fn readings_for<'a>(
+    client: &'a Client,
+    presented: &'a SecretCredentials<'_>,
+) -> impl Iterator<Item = (usize, &'a Reading<'a>)> {
+    let of_client = |reading: &&Reading<'_>| reading.client_id == client.id.as_str();
+    presented.readings.iter().enumerate().filter(move |(_, reading)| of_client(reading))
+}
+
+/// The generated secret that was presented: every one is compared, in constant time.
+fn generated(
+    client: &Client,
+    presented: &SecretCredentials<'_>,
+    digests: &[[u8; 32]],
+) -> Option<usize> {
+    let mut right = None;
+    for (reading, _) in readings_for(client, presented) {
+        let Some(digest) = digests.get(reading) else { continue };
+        for (index, secret) in client.secrets.iter().enumerate() {
+            if let SecretDigest::Generated(kept) = &secret.digest
+                && bool::from(kept.ct_eq(digest))
+            {
+                right = Some(index);
+            }
+        }
+    }
+    right
+}
+
+fn remembered(
+    deciding: Deciding<'_>,
+    presented: &SecretCredentials<'_>,
+    client: &Client,
+) -> Option<usize> {
+    let supplied = |digest: &SecretDigest| matches!(digest, SecretDigest::Supplied(_));
+    if !client.secrets.iter().any(|secret| supplied(&secret.digest)) {
+        return None;
+    }
+    let memory = &deciding.engine.remembered;
+    readings_for(client, presented)
+        .find_map(|(_, reading)| memory.recall(client, reading.secret, deciding.now))
+}
+
+/// The supplied secret that was presented, found slowly; as slowly when there is no such client.
+async fn supplied(
+    deciding: Deciding<'_>,
+    presented: &SecretCredentials<'_>,
+    live: Option<&LiveClient>,
+    at_least: usize,
+) -> Result<Option<usize>, Fault> {
+    let client = live.map(|live| &*live.client);
+    let secrets = client.map(|client| client.secrets.as_slice()).unwrap_or_default();
+    let kept: Vec<(usize, &str)> = secrets
+        .iter()
+        .enumerate()
+        .filter_map(|(index, secret)| match &secret.digest {
+            SecretDigest::Supplied(phc) => Some((index, &**phc)),
+            SecretDigest::Generated(_) => None,
+        })
+        .collect();
+    // As many readings are hashed for a client that does not exist as for one that does.
+    let first = presented.readings.first().map_or("", |reading| reading.client_id);
+    let claimed = client.map_or(first, |client| client.id.as_str());
+    let readings: Vec<&Reading<'_>> =
+        presented.readings.iter().filter(|reading| reading.client_id == claimed).collect();
+    let owned = |reading: &&Reading<'_>| Zeroizing::new(reading.secret.to_owned());
+    let comparison = Comparison {
+        presented: readings.iter().map(owned).collect(),
+        kept: kept.iter().map(|(_, phc)| (*phc).into()).collect(),
+        at_least,
+    };
+    let Some(found) = deciding.engine.slow_hash.compare(comparison).await? else {
+        return Ok(None);
+    };
+    let right = kept.get(found.kept).map(|(index, _)| *index);
+    if let (Some(index), Some(client), Some(reading)) = (right, client, readings.get(found.reading))
+    {
+        deciding.engine.remembered.remember(client, reading.secret, index, deciding.now);
+    }
+    Ok(right)
+}
+
+/// The secret is right: may it be used, in this way, now?
+fn admit(
+    deciding: Deciding<'_>,
+    presented: &SecretCredentials<'_>,
+    live: &LiveClient,
+    secret: usize,
+) -> Result<(), Error> {
+    let Deciding { engine, source, now, .. } = deciding;
+    let client = &live.client;
+    let refused = |reason| Err(refuse(known(reason, client)));
+    if live.is_locked(now) {
+        return refused(Reason::ClientLocked);
+    }
+    let allowed = &client.authentication;
+    if !allowed.is_empty() && !allowed.contains(&presented.method) {
+        return refused(Reason::AuthenticationMethod);
+    }
+    let Some(kept) = client.secrets.get(secret) else {
+        return Err(Fault::Impossible("a secret was found that the client does not have").into());
+    };
+    if !kept.is_current(now) {
+        return refused(Reason::SecretExpired);
+    }
+    live.run.right(SourceKey::from(source));
+    if deciding.terms.lockout.is_some() {
+        live.run.forget_failures();
+    }
+    if live.run.note_use(secret, now) {
+        engine.recorder.note_use(SecretUse {
+            realm: client.realm.clone(),
+            client_id: client.id.clone(),
+            secret_id: kept.id.clone(),
+            at: now,
+        });
+    }
+    Ok(())
+}
+
+/// The secret is wrong, or there is no such client: counts it against the account where the
+/// dialect locks accounts.
+fn wrong(deciding: Deciding<'_>, live: Option<&LiveClient>) -> Refusal {
+    let Some(live) = live else { return Refusal::from(Reason::ClientUnknown) };
+    if let Some(lockout) = &deciding.terms.lockout
+        && !live.is_locked(deciding.now)
+        && let Some(lock) = live.run.count_failure(lockout, deciding.now)
+    {
+        deciding.engine.lock_later(&live.client, lock);
+    }
+    let reason = match live.client.secrets.as_slice() {
+        [] => Reason::SecretsNone,
+        _ => Reason::SecretWrong,
+    };
+    known(reason, &live.client)
+}
+
+fn known(reason: Reason, client: &Client) -> Refusal {
+    let mut refusal = Refusal::from(reason);
+    refusal.client_id = Some(client.id.clone());
+    refusal
+}
+
+fn refuse(refusal: Refusal) -> Error {
+    Error::Refusal(Box::new(refusal))
+}
+
+/// What is kept of a generated secret.
+pub(crate) fn digest_of(secret: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+    bytes
+}

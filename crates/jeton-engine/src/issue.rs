@@ -1,0 +1,132 @@
+//! The story of one token, top to bottom, in the order of RFC 6749 section 4.4.
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::authenticate::authenticate;
+use crate::client::Client;
+use crate::deciding::Deciding;
+use crate::error::{Error, Reason, Refusal};
+use crate::grant::{audiences, expiry, lifetime, may_have_token, narrow};
+use crate::limit::Allowance;
+use crate::live::LiveClient;
+use crate::mint::{Grant, mint, token_id};
+use crate::name::NameError;
+use crate::request::TokenRequest;
+use crate::terms::TokenShape;
+use crate::token::{AccessToken, Issued, TokenDigest, TokenFormat, TokenOrigin, TokenRecord};
+
+/// Issues a token.
+///
+/// # Errors
+/// A refusal, or a fault; either way no token exists.
+pub(crate) async fn issue(
+    deciding: Deciding<'_>,
+    request: &TokenRequest<'_>,
+) -> Result<Issued, Error> {
+    let Deciding { engine, realm: state, terms, source, now } = deciding;
+    let realm = state.realm();
+    spare_the_source(deciding)?;
+
+    let live = authenticate(deciding, &request.credentials).await?;
+    let client = &live.client;
+    let refused = |reason| refuse(reason, client);
+    may_have_token(client, source).map_err(refused)?;
+    let (scope, scope_is_as_asked) = narrow(realm, client, request.scope).map_err(refused)?;
+    let audiences = audiences(realm, terms, client, &request.audiences).map_err(refused)?;
+    let allowance = count(deciding, &live)?;
+
+    let issued_at = now.whole_second();
+    let expires_at = expiry(issued_at, lifetime(realm, terms, client));
+    let id = token_id(now, &engine.parts.random)?;
+    let shape = terms.token.as_ref().unwrap_or(&realm.token);
+    let grant = Grant {
+        realm,
+        client,
+        scope: &scope,
+        audiences: &audiences,
+        id: &id,
+        issued_at,
+        expires_at,
+    };
+    let token = mint(shape, &grant, state, &engine.parts.random)?;
+    if let TokenShape::Stored(_) = shape {
+        // Durable before the answer leaves: a crash loses no token that a client has.
+        let record = record(&grant, &token, TokenFormat::Stored, TokenOrigin::Endpoint)?;
+        engine.parts.store.keep_token(record, None).await.map_err(crate::error::Fault::from)?;
+    }
+    Ok(Issued {
+        access_token: AccessToken::new(token),
+        client: client.clone(),
+        issued_at,
+        expires_at,
+        scope,
+        scope_is_as_asked,
+        allowance,
+    })
+}
+
+/// The realm's limits of each source address, before anything is looked at.
+fn spare_the_source(deciding: Deciding<'_>) -> Result<(), Error> {
+    let Deciding { engine, realm, source, now, .. } = deciding;
+    let counted = engine.source_windows.count(source, &realm.realm().source_limits, now);
+    match counted {
+        Ok(_) => Ok(()),
+        Err(allowance) => {
+            let mut refusal = Refusal::from(Reason::RateLimited);
+            refusal.retry_after = Some(allowance.reset.since(now));
+            Err(Error::Refusal(Box::new(refusal)))
+        }
+    }
+}
+
+/// The client's own limits: only requests that proved to be the client's count, so that nobody
+/// else can use them up.
+fn count(deciding: Deciding<'_>, live: &LiveClient) -> Result<Option<Allowance>, Error> {
+    let Deciding { realm, terms, now, .. } = deciding;
+    let limits = realm.realm().client_limits.as_ref().unwrap_or(&terms.limits);
+    live.run.windows.count(limits, now).map_err(|allowance| {
+        let mut refusal = Refusal::from(Reason::RateLimited);
+        refusal.client_id = Some(live.client.id.clone());
+        refusal.retry_after = Some(allowance.reset.since(now));
+        refusal.allowance = Some(allowance);
+        Error::Refusal(Box::new(refusal))
+    })
+}
+
+fn refuse(reason: Reason, client: &Client) -> Error {
+    let mut refusal = Refusal::from(reason);
+    refusal.client_id = Some(client.id.clone());
+    Error::Refusal(Box::new(refusal))
+}
+
+/// What is kept of a token.
+pub(crate) fn record(
+    grant: &Grant<'_>,
+    token: &str,
+    format: TokenFormat,
+    origin: TokenOrigin,
+) -> Result<TokenRecord, crate::error::Fault> {
+    let not_a_subject =
+        |_: NameError| crate::error::Fault::Impossible("a client's identifier is a subject");
+    Ok(TokenRecord {
+        realm: grant.realm.name.clone(),
+        id: grant.id.clone(),
+        digest: digest_of_token(token),
+        format,
+        origin,
+        client_id: grant.client.id.clone(),
+        subject: grant.client.subject().parse().map_err(not_a_subject)?,
+        scope: grant.scope.clone(),
+        audiences: grant.audiences.to_vec(),
+        issued_at: grant.issued_at,
+        expires_at: grant.expires_at,
+        revoked_at: None,
+    })
+}
+
+/// SHA-256 of a token's string.
+pub(crate) fn digest_of_token(token: &str) -> TokenDigest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    bytes
+}

@@ -1,0 +1,198 @@
+//! Managing signing keys: make, import, list, export.
+
+use jeton_jose::{Algorithm, SigningKey};
+use zeroize::Zeroizing;
+
+use crate::error::Fault;
+use crate::event::EventKind;
+use crate::key::{KeyRecord, KeyStatus};
+use crate::manage::{KeyMaterial, Manage, ManageError, fault, invalid};
+use crate::name::{KeyId, NameError, RealmName};
+use crate::random_text::{LOWER_ALPHANUMERIC, with_prefix};
+use crate::store::StoreError;
+
+/// Characters of a generated key identifier.
+const ID_LENGTH: usize = 16;
+
+impl Manage {
+    /// Makes a key that signs from now on; the one that signed until now is retired.
+    ///
+    /// # Errors
+    /// The identifier is taken.
+    pub async fn create_key(
+        &self,
+        realm: &RealmName,
+        algorithm: Algorithm,
+        id: Option<KeyId>,
+    ) -> Result<KeyRecord, ManageError> {
+        let key = generate(algorithm).await?;
+        let record = self.seal(realm, &key, id)?;
+        self.add_key(&record, EventKind::KeyCreated).await?;
+        Ok(record)
+    }
+
+    /// Makes a key unless the realm has an active one of this algorithm. Says whether it did.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub(crate) async fn create_first_key(
+        &self,
+        realm: &RealmName,
+        algorithm: Algorithm,
+    ) -> Result<bool, Fault> {
+        let broken = |error| match error {
+            ManageError::Fault(fault) => fault,
+            _ => Fault::Impossible("a generated key is well formed"),
+        };
+        let key = generate(algorithm).await.map_err(broken)?;
+        let record = self.seal(realm, &key, None).map_err(broken)?;
+        let event = self.act(EventKind::KeyCreated, realm, None, Some(record.id.to_string()));
+        Ok(self.parts.store.add_first_key(&record, &event).await?)
+    }
+
+    /// Takes over a key that signs from now on; the one that signed until now is retired.
+    ///
+    /// # Errors
+    /// The identifier is taken, or the key does not fit the algorithm or is too weak for it.
+    pub async fn import_key(
+        &self,
+        realm: &RealmName,
+        algorithm: Algorithm,
+        id: Option<KeyId>,
+        material: KeyMaterial,
+    ) -> Result<KeyRecord, ManageError> {
+        let key = match &material {
+            KeyMaterial::Secret(secret) if algorithm == Algorithm::Hs256 => {
+                SigningKey::from_secret(secret)
+            }
+            KeyMaterial::Secret(_) => {
+                return Err(invalid("algorithm", "a bare secret is a key for HS256 only"));
+            }
+            KeyMaterial::Pem(pem) => SigningKey::from_pem(algorithm, pem),
+            KeyMaterial::Jwk(jwk) => SigningKey::from_jwk(algorithm, jwk),
+        };
+        let key = key.map_err(|error| invalid("key", error.to_string()))?;
+        let record = self.seal(realm, &key, id)?;
+        self.add_key(&record, EventKind::KeyImported).await?;
+        Ok(record)
+    }
+
+    async fn add_key(&self, record: &KeyRecord, kind: EventKind) -> Result<(), ManageError> {
+        let event = self.act(kind, &record.realm, None, Some(record.id.to_string()));
+        match self.parts.store.add_key(record, &event).await {
+            Err(StoreError::Exists) => {
+                Err(ManageError::Exists(format!("key {} of realm {}", record.id, record.realm)))
+            }
+            other => other.map_err(fault),
+        }
+    }
+
+    /// A realm's keys, in the order they were made.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn keys(&self, realm: &RealmName) -> Result<Vec<KeyRecord>, ManageError> {
+        self.parts.store.keys(realm).await.map_err(fault)
+    }
+
+    /// The private key, and an event that tells of its export: the secret's bytes of a symmetric
+    /// key, PKCS #8 in PEM otherwise.
+    ///
+    /// # Errors
+    /// There is no such key, or the master key does not open it.
+    pub async fn export_key(
+        &self,
+        realm: &RealmName,
+        id: &KeyId,
+    ) -> Result<Zeroizing<Vec<u8>>, ManageError> {
+        let records = self.keys(realm).await?;
+        let record = records.iter().find(|record| record.id == *id);
+        let record =
+            record.ok_or_else(|| ManageError::Missing(format!("key {id} of realm {realm}")))?;
+        let event = self.act(EventKind::KeyExported, realm, None, Some(id.to_string()));
+        self.parts.store.keep_events(&[event]).await.map_err(fault)?;
+        let key = self.open(record)?;
+        let exported = match record.algorithm {
+            Algorithm::Hs256 => key.private_bytes(),
+            _ => key.to_pem().map(|pem| Zeroizing::new(pem.as_bytes().to_vec())),
+        };
+        exported.map_err(|error| invalid("key", error.to_string()))
+    }
+
+    /// The realm's active key of this algorithm, opened; made when there is none.
+    pub(super) async fn signing_key(
+        &self,
+        realm: &RealmName,
+        algorithm: Algorithm,
+    ) -> Result<(KeyId, SigningKey), ManageError> {
+        self.create_first_key_if_missing(realm, algorithm).await?;
+        let signs = |record: &&KeyRecord| {
+            record.status == KeyStatus::Active && record.algorithm == algorithm
+        };
+        let records = self.keys(realm).await?;
+        let record = records.iter().find(signs);
+        let missing = || Fault::NoKey { realm: realm.to_string(), algorithm };
+        let record = record.ok_or_else(missing).map_err(ManageError::Fault)?;
+        Ok((record.id.clone(), self.open(record)?))
+    }
+
+    async fn create_first_key_if_missing(
+        &self,
+        realm: &RealmName,
+        algorithm: Algorithm,
+    ) -> Result<(), ManageError> {
+        let active = |record: &KeyRecord| {
+            record.status == KeyStatus::Active && record.algorithm == algorithm
+        };
+        if !self.keys(realm).await?.iter().any(active) {
+            self.create_first_key(realm, algorithm).await.map_err(ManageError::Fault)?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, record: &KeyRecord) -> Result<SigningKey, ManageError> {
+        let opened = self.parts.master_key.open(&record.realm, &record.id, &record.sealed);
+        let private = opened.map_err(ManageError::Fault)?;
+        SigningKey::from_private_bytes(record.algorithm, &private)
+            .map_err(|error| invalid("key", error.to_string()))
+    }
+
+    fn seal(
+        &self,
+        realm: &RealmName,
+        key: &SigningKey,
+        id: Option<KeyId>,
+    ) -> Result<KeyRecord, ManageError> {
+        let random = &self.parts.random;
+        let id = match id {
+            Some(id) => id,
+            None => with_prefix("", LOWER_ALPHANUMERIC, ID_LENGTH, random)
+                .parse()
+                .map_err(|error: NameError| invalid("id", error.to_string()))?,
+        };
+        let private = key.private_bytes().map_err(|error| invalid("key", error.to_string()))?;
+        let sealed =
+            self.parts.master_key.seal(realm, &id, &private, random).map_err(ManageError::Fault)?;
+        let now = self.parts.clock.now();
+        Ok(KeyRecord {
+            realm: realm.clone(),
+            public_jwk: key.public_jwk(id.as_str()),
+            id,
+            algorithm: key.algorithm(),
+            status: KeyStatus::Active,
+            sealed,
+            created_at: now,
+            activated_at: Some(now),
+            retired_at: None,
+        })
+    }
+}
+
+/// Makes a key, off the caller's thread: an RSA key takes a while.
+async fn generate(algorithm: Algorithm) -> Result<SigningKey, ManageError> {
+    let generated = tokio::task::spawn_blocking(move || SigningKey::generate(algorithm)).await;
+    let ended = Fault::Impossible("the making of a key ended without an answer");
+    generated
+        .map_err(|_| ManageError::Fault(ended))?
+        .map_err(|error| invalid("algorithm", error.to_string()))
+}

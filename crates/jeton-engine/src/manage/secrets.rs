@@ -1,0 +1,164 @@
+//! Managing secrets: make, rotate, revoke.
+
+use zeroize::Zeroizing;
+
+use crate::authenticate::digest_of;
+use crate::client::{Client, Secret, SecretDigest};
+use crate::clock::Time;
+use crate::error::Fault;
+use crate::event::EventKind;
+use crate::manage::{MadeSecret, Manage, ManageError, NewSecret, Rotation, check_label, invalid};
+use crate::name::{ClientId, NameError, RealmName, SecretId};
+use crate::random_text::{ALPHANUMERIC, LOWER_ALPHANUMERIC, with_prefix};
+use crate::slow_hash;
+
+/// What a generated secret starts with, so that scanners for leaked secrets know it.
+const PREFIX: &str = "jts_";
+/// Random letters and digits of a generated secret: 43 of 62 are 256 bits.
+const LENGTH: usize = 43;
+/// Characters of a secret's identifier.
+const ID_LENGTH: usize = 8;
+/// The longest secret that can be brought along, in bytes.
+const SUPPLIED_BYTES_MAX: usize = 1024;
+
+impl Manage {
+    /// Adds a secret; the others are right for `grace` more, where one is given.
+    ///
+    /// # Errors
+    /// There is no such client, the secret is not allowed, or the client has too many.
+    pub async fn rotate_secret(
+        &self,
+        realm: &RealmName,
+        id: &ClientId,
+        rotation: Rotation,
+    ) -> Result<(Client, MadeSecret), ManageError> {
+        let now = self.parts.clock.now();
+        let (secret, made) = self
+            .make_secret(rotation.secret, rotation.name.as_deref(), rotation.expires_at)
+            .await?;
+        let client = self
+            .edit(realm, id, EventKind::SecretAdded, |client| {
+                client.secrets.retain(|old| old.is_current(now));
+                if let Some(grace) = rotation.grace {
+                    let end = now.plus(grace);
+                    for old in &mut client.secrets {
+                        old.expires_at = Some(old.expires_at.map_or(end, |own| own.min(end)));
+                    }
+                    client.secrets.retain(|old| old.is_current(now));
+                }
+                push(client, secret.clone())?;
+                Ok(true)
+            })
+            .await?;
+        Ok((client, made))
+    }
+
+    /// Revokes one secret, or all of them. Says how many went.
+    ///
+    /// # Errors
+    /// There is no such client, or it has no such secret.
+    pub async fn revoke_secrets(
+        &self,
+        realm: &RealmName,
+        id: &ClientId,
+        secret: Option<&SecretId>,
+    ) -> Result<usize, ManageError> {
+        let before = self.client(realm, id).await?.secrets;
+        let client = self
+            .edit(realm, id, EventKind::SecretsRevoked, |client| {
+                let count = client.secrets.len();
+                match secret {
+                    None => client.secrets.clear(),
+                    Some(secret) => client.secrets.retain(|kept| kept.id != *secret),
+                }
+                Ok(client.secrets.len() != count)
+            })
+            .await?;
+        let gone = |secret: &&Secret| client.secrets.iter().all(|kept| kept.id != secret.id);
+        let count = before.iter().filter(gone).count();
+        match secret {
+            Some(secret) if count == 0 => {
+                Err(ManageError::Missing(format!("secret {secret} of client {id}")))
+            }
+            _ => Ok(count),
+        }
+    }
+
+    /// Adds a secret to a client that is being made.
+    pub(super) async fn add_secret(
+        &self,
+        client: &mut Client,
+        new: NewSecret,
+        name: Option<&str>,
+        expires_at: Option<Time>,
+    ) -> Result<MadeSecret, ManageError> {
+        let (secret, made) = self.make_secret(new, name, expires_at).await?;
+        push(client, secret)?;
+        Ok(made)
+    }
+
+    /// Makes a secret: what is kept of it, and what is shown of it once.
+    async fn make_secret(
+        &self,
+        new: NewSecret,
+        name: Option<&str>,
+        expires_at: Option<Time>,
+    ) -> Result<(Secret, MadeSecret), ManageError> {
+        let now = self.parts.clock.now();
+        if expires_at.is_some_and(|end| end <= now) {
+            return Err(invalid("secret-expires", "must be in the future"));
+        }
+        let random = &self.parts.random;
+        let id: SecretId = with_prefix("", LOWER_ALPHANUMERIC, ID_LENGTH, random)
+            .parse()
+            .map_err(|error: NameError| invalid("secret", error.to_string()))?;
+        let (digest, generated) = match new {
+            NewSecret::None => return Err(invalid("secret", "is needed here")),
+            NewSecret::Generated => {
+                let secret = Zeroizing::new(with_prefix(PREFIX, ALPHANUMERIC, LENGTH, random));
+                (SecretDigest::Generated(digest_of(&secret)), Some(secret))
+            }
+            NewSecret::Supplied(secret) => {
+                check_supplied(&secret)?;
+                (SecretDigest::Supplied(self.hash_slowly(secret).await?), None)
+            }
+        };
+        let name = name.map(|name| check_label("secret-name", name)).transpose()?;
+        let made = MadeSecret { id: id.clone(), generated };
+        Ok((Secret { id, name, digest, created_at: now, expires_at, last_used_at: None }, made))
+    }
+
+    async fn hash_slowly(&self, secret: Zeroizing<String>) -> Result<Box<str>, ManageError> {
+        let (settings, random) = (self.parts.settings, self.parts.random.clone());
+        let hashed =
+            tokio::task::spawn_blocking(move || slow_hash::hash(&secret, &settings, &random)).await;
+        hashed
+            .unwrap_or(Err(Fault::Impossible("a slow hash ended without an answer")))
+            .map_err(ManageError::Fault)
+    }
+}
+
+fn push(client: &mut Client, secret: Secret) -> Result<(), ManageError> {
+    if client.secrets.len() >= Client::SECRETS_MAX {
+        return Err(invalid(
+            "secret",
+            format!(
+                "client {} has {} secrets already, which is the most; revoke one first",
+                client.id,
+                client.secrets.len()
+            ),
+        ));
+    }
+    client.secrets.push(secret);
+    Ok(())
+}
+
+fn check_supplied(secret: &str) -> Result<(), ManageError> {
+    if secret.is_empty() || secret.len() > SUPPLIED_BYTES_MAX {
+        return Err(invalid("secret", format!("must have 1 to {SUPPLIED_BYTES_MAX} bytes")));
+    }
+    if secret.chars().any(char::is_control) {
+        return Err(invalid("secret", "must not have control characters, line ends among them"));
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Minting: a shape and a grant become the token's string.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_jose::SigningKey;
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::clock::{Random, Time};
+use crate::error::Fault;
+use crate::live::RealmState;
+use crate::name::{Audience, TokenId};
+use crate::random_text;
+use crate::realm::Realm;
+use crate::scope::Scope;
+use crate::terms::{ClaimValue, HeaderValue, JwtShape, StoredShape, TokenShape};
+
+/// What a token says.
+pub(crate) struct Grant<'a> {
+    pub(crate) realm: &'a Realm,
+    pub(crate) client: &'a Client,
+    pub(crate) scope: &'a Scope,
+    pub(crate) audiences: &'a [Audience],
+    pub(crate) id: &'a TokenId,
+    pub(crate) issued_at: Time,
+    pub(crate) expires_at: Option<Time>,
+}
+
+/// A new token identifier: a UUID of version 7, so that identifiers sort by time.
+pub(crate) fn token_id(now: Time, random: &Random) -> Result<TokenId, Fault> {
+    let milliseconds = u64::try_from(now.milliseconds()).unwrap_or(0);
+    let id = uuid::Builder::from_unix_timestamp_millis(milliseconds, &random.bytes()).into_uuid();
+    let mut text = uuid::Uuid::encode_buffer();
+    let text = id.hyphenated().encode_lower(&mut text);
+    text.parse().map_err(|_| Fault::Impossible("a UUID is a token identifier"))
+}
+
+/// Makes the token's string.
+///
+/// # Errors
+/// A fault when the realm has no key for the shape's algorithm.
+pub(crate) fn mint(
+    shape: &TokenShape,
+    grant: &Grant<'_>,
+    state: &RealmState,
+    random: &Random,
+) -> Result<String, Fault> {
+    match shape {
+        TokenShape::Stored(shape) => Ok(random_string(shape, random)),
+        TokenShape::Jwt(shape) => {
+            let signed = state
+                .memory
+                .signing_key(shape.algorithm, |key| sign(shape, grant, key.id.as_str(), &key.key));
+            signed.unwrap_or_else(|| {
+                Err(Fault::NoKey {
+                    realm: grant.realm.name.to_string(),
+                    algorithm: shape.algorithm,
+                })
+            })
+        }
+    }
+}
+
+pub(crate) fn random_string(shape: &StoredShape, random: &Random) -> String {
+    random_text::with_prefix(&shape.prefix, &shape.alphabet, shape.length, random)
+}
+
+/// Signs a JWT in the compact serialization, with the key that is handed in.
+pub(crate) fn sign(
+    shape: &JwtShape,
+    grant: &Grant<'_>,
+    key_id: &str,
+    key: &SigningKey,
+) -> Result<String, Fault> {
+    let header = URL_SAFE_NO_PAD.encode(header(shape, key_id, key));
+    let claims = claims(shape, grant);
+    key.sign_compact(&header, &claims)
+        .map_err(|_| Fault::Impossible("a key that was checked when it was read refused to sign"))
+}
+
+fn header(shape: &JwtShape, key_id: &str, key: &SigningKey) -> Vec<u8> {
+    let mut object = Object::new(96);
+    for (name, value) in &shape.header {
+        match value {
+            HeaderValue::Algorithm => object.string(name, key.algorithm().name()),
+            HeaderValue::KeyId => object.string(name, key_id),
+            HeaderValue::Constant(value) => object.value(name, value),
+        }
+    }
+    object.end()
+}
+
+fn claims(shape: &JwtShape, grant: &Grant<'_>) -> Vec<u8> {
+    let mut object = Object::new(384);
+    for (name, value) in &shape.claims {
+        match value {
+            ClaimValue::Issuer => object.string(name, &grant.realm.issuer),
+            ClaimValue::Subject => object.string(name, grant.client.subject()),
+            ClaimValue::ClientId => object.string(name, grant.client.id.as_str()),
+            ClaimValue::ClientName => {
+                if let Some(client_name) = &grant.client.name {
+                    object.string(name, client_name);
+                }
+            }
+            ClaimValue::Audience => object.audiences(name, grant.audiences),
+            ClaimValue::Scope => {
+                if !grant.scope.is_empty() {
+                    object.string(name, &grant.scope.to_string());
+                }
+            }
+            ClaimValue::IssuedAt | ClaimValue::NotBefore => {
+                object.number(name, grant.issued_at.seconds());
+            }
+            ClaimValue::ExpiresAt => {
+                if let Some(end) = grant.expires_at {
+                    object.number(name, end.seconds());
+                }
+            }
+            ClaimValue::TokenId => object.string(name, grant.id.as_str()),
+            ClaimValue::Constant(value) => object.value(name, value),
+        }
+    }
+    object.end()
+}
+
+/// A compact JSON object, written member by member.
+struct Object(Vec<u8>);
+
+impl Object {
+    fn new(capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity);
+        bytes.push(b'{');
+        Self(bytes)
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.json(&name);
+        self.0.push(b':');
+    }
+
+    fn json(&mut self, value: &impl serde::Serialize) {
+        // Writing text, numbers and JSON values into memory has no way to fail.
+        let written = serde_json::to_writer(&mut self.0, value);
+        debug_assert!(written.is_ok());
+    }
+
+    fn string(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.json(&text);
+    }
+
+    fn number(&mut self, name: &str, number: i64) {
+        self.name(name);
+        self.json(&number);
+    }
+
+    fn value(&mut self, name: &str, value: &Value) {
+        self.name(name);
+        self.json(value);
+    }
+
+    /// One audience is a string, several are an array (RFC 7519 section 4.1.3).
+    fn audiences(&mut self, name: &str, audiences: &[Audience]) {
+        match audiences {
+            [] => {}
+            [one] => self.string(name, one.as_str()),
+            several => {
+                self.name(name);
+                self.json(&several.iter().map(Audience::as_str).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
+    }
+}

@@ -1,0 +1,66 @@
+//! Remembers in memory, for a short while, which supplied secrets were right, so that the second
+//! request costs a microsecond and not a slow hash.
+//!
+//! What is remembered is an HMAC under a key that this process made up: useless to anybody who
+//! reads the memory's dump without the key, and dropped when the client changes because the
+//! client's revision is part of it.
+
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use quick_cache::sync::Cache;
+
+use crate::client::Client;
+use crate::clock::{Random, Time};
+use crate::engine::Settings;
+
+/// Right secrets, remembered.
+pub(crate) struct Remembered {
+    key: hmac::Key,
+    right: Cache<[u8; 32], Right>,
+    lasting: Duration,
+}
+
+#[derive(Clone, Copy)]
+struct Right {
+    secret: usize,
+    until: Time,
+}
+
+impl Remembered {
+    pub(crate) fn new(settings: &Settings, random: &Random) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>());
+        Self { key, right: Cache::new(settings.remembered_max), lasting: settings.remembered_for }
+    }
+
+    /// The place among the client's secrets of the one that `presented` was found to be.
+    pub(crate) fn recall(&self, client: &Client, presented: &str, now: Time) -> Option<usize> {
+        let digest = self.digest(client, presented);
+        let right = self.right.get(&digest)?;
+        if now < right.until {
+            return Some(right.secret);
+        }
+        self.right.remove(&digest);
+        None
+    }
+
+    /// Remembers that `presented` is the client's secret at place `secret`.
+    pub(crate) fn remember(&self, client: &Client, presented: &str, secret: usize, now: Time) {
+        let right = Right { secret, until: now.plus(self.lasting) };
+        self.right.insert(self.digest(client, presented), right);
+    }
+
+    fn digest(&self, client: &Client, presented: &str) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        // Names have no control characters, so a zero byte ends each of them unmistakably.
+        for part in [client.realm.as_str(), client.id.as_str()] {
+            context.update(part.as_bytes());
+            context.update(&[0]);
+        }
+        context.update(&client.revision.to_le_bytes());
+        context.update(presented.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.sign().as_ref());
+        digest
+    }
+}

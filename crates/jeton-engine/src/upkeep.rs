@@ -1,0 +1,151 @@
+//! What goes on beside requests: following the store, writing down what may be written late,
+//! removing what has expired.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::engine::Engine;
+use crate::error::Fault;
+use crate::store::{Change, Changed, Revision};
+
+const USES_EVERY: Duration = Duration::from_secs(5);
+const REMOVAL_EVERY: Duration = Duration::from_secs(10);
+const REMOVAL_STEP: u32 = 500;
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+impl Engine {
+    /// Follows the store, writes what may be written late, removes what has expired. Ends, having
+    /// written everything that waits, when `stop` does.
+    pub async fn upkeep(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
+        let stopped = Notify::new();
+        let beside = async {
+            tokio::select! {
+                () = stop => {}
+                () = self.follow() => {}
+                () = self.remove_expired() => {}
+            }
+            stopped.notify_one();
+        };
+        tokio::join!(beside, self.write_down(&stopped));
+    }
+
+    /// Takes over what anybody changes in the store, well within a second.
+    async fn follow(&self) {
+        loop {
+            match self.take_changes().await {
+                Ok(()) => self.behind.store(false, Ordering::Relaxed),
+                Err(fault) => {
+                    if !self.behind.swap(true, Ordering::Relaxed) {
+                        tracing::error!(%fault, "changes cannot be followed; trying on");
+                    }
+                    sleep(RETRY_AFTER).await;
+                    continue;
+                }
+            }
+            if self.parts.store.wait_for_change().await.is_err() {
+                sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+
+    /// Takes over what has changed since the last time.
+    ///
+    /// # Errors
+    /// A fault when the store cannot be read; the same changes are taken the next time.
+    pub async fn take_changes(&self) -> Result<(), Fault> {
+        let mut revision = self.revision.lock().await;
+        let changes = self.parts.store.changes(*revision).await?;
+        match &changes.changed {
+            Changed::Everything => self.reload_all().await?,
+            Changed::These(these) => {
+                for change in these {
+                    self.take(change).await?;
+                }
+            }
+        }
+        *revision = changes.revision;
+        Ok(())
+    }
+
+    async fn take(&self, change: &Change) -> Result<(), Fault> {
+        let store = &*self.parts.store;
+        match change {
+            Change::Client(realm, id) => {
+                if let Some(state) = self.realm(realm) {
+                    state.memory.reload_client(store, realm, id).await?;
+                }
+            }
+            Change::Keys(realm) => {
+                if let Some(state) = self.realm(realm) {
+                    state.memory.reload_keys(store, &self.parts.master_key, realm).await?;
+                }
+            }
+            // No token is held in memory.
+            Change::TokenRevoked(..) | Change::TokensDeleted(..) => {}
+        }
+        Ok(())
+    }
+
+    async fn reload_all(&self) -> Result<(), Fault> {
+        let store = &*self.parts.store;
+        for (name, state) in self.realms.load().iter() {
+            state.memory.reload_keys(store, &self.parts.master_key, name).await?;
+            state.memory.reload_clients(store, name).await?;
+        }
+        Ok(())
+    }
+
+    /// The revision that memory is to be filled up from, taken before memory is read.
+    pub(crate) async fn newest_revision(&self) -> Result<Revision, Fault> {
+        Ok(self.parts.store.changes(Revision::default()).await?.revision)
+    }
+
+    /// Writes down events and secret uses until `stopped`, and then what still waits.
+    async fn write_down(&self, stopped: &Notify) {
+        let mut waiting = self.recorder.waiting.lock().await;
+        let mut uses = interval(USES_EVERY);
+        uses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Only the waiting is raced: a batch that was taken is always written.
+            let batch = tokio::select! {
+                () = stopped.notified() => break,
+                _ = uses.tick() => None,
+                batch = self.recorder.next_events(&mut waiting) => Some(batch),
+            };
+            match batch {
+                Some(batch) => {
+                    self.recorder.write_events(&mut waiting, batch, &self.parts.store).await;
+                }
+                None => self.recorder.write_uses(&mut waiting, &self.parts.store).await,
+            }
+        }
+        self.recorder.write_all(&mut waiting, &self.parts.store).await;
+    }
+
+    async fn remove_expired(&self) {
+        let mut ticks = interval(REMOVAL_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            loop {
+                let now = self.parts.clock.now();
+                let events_before = now.minus(self.parts.settings.events_kept_for);
+                match self.parts.store.remove_expired(now, events_before, REMOVAL_STEP).await {
+                    // A full step: there may be more. The pause lets tokens be written in between.
+                    Ok(removed) if removed >= u64::from(REMOVAL_STEP) => {
+                        sleep(Duration::from_millis(20)).await;
+                    }
+                    Ok(_) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "expired rows were not removed; trying again later");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
