@@ -1,0 +1,13 @@
+//! Proves that the tree keeps the rules of the house that no compiler knows.
+//!
+//! Each test is one rule, named for what holds. A failure says file, line and what to do. The rules
+//! are told in STYLE.md; a rule that cannot be checked stays there as advice.
+#![cfg(test)]
+
+mod code;
+mod crates;
+mod dialects;
+mod documents;
+mod shape;
+mod tree;
+mod words;
