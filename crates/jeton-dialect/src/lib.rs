@@ -1,1 +1,26 @@
-//! placeholder
+//! Speak: the wire format of a token endpoint, as data.
+//!
+//! A dialect is a file. [`load`] checks it, finds every problem at once and compiles it;
+//! [`Dialect::read`] turns a request into the engine's [`TokenRequest`](jeton_engine::request::TokenRequest),
+//! [`Dialect::write`] turns the engine's [`Decision`](jeton_engine::token::Decision) into an answer.
+//! A dialect can rename, reorder and rephrase. It can never grant.
+
+mod check;
+mod dialect;
+mod dialects;
+mod problem;
+mod raw;
+mod read;
+mod said;
+mod shape;
+mod template;
+mod value;
+mod write;
+
+pub use check::load;
+pub use dialect::Dialect;
+pub use dialects::{Dialects, Folder, Origin, load_folder};
+pub use problem::{Problem, Problems};
+pub use raw::json_schema;
+pub use read::{Asked, Incoming};
+pub use write::Answer;
