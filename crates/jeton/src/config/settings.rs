@@ -1,0 +1,204 @@
+//! Every setting there is: its key, what it takes, and its default. One row each; the reader, the environment,
+//! `config show` and the test of `jeton.example.toml` all look here.
+
+/// What a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// A text.
+    Text,
+    /// A whole number.
+    Number,
+    /// A number of bytes: `65536` or `"64KiB"`.
+    Bytes,
+    /// A duration: `"10m"`, `"1h30m"`, `"90d"`.
+    Duration,
+    /// A list of texts.
+    Texts,
+    /// A list of limits such as `["600/min"]`, or `"off"`.
+    Limits,
+}
+
+impl Takes {
+    /// For sentences like "must be …".
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Text => "a text in quotes",
+            Self::Number => "a whole number",
+            Self::Bytes => "a number of bytes, such as 65536 or \"64KiB\"",
+            Self::Duration => "a duration, such as \"10s\", \"1h30m\" or \"90d\"",
+            Self::Texts => "a list of texts, such as [\"a\", \"b\"]",
+            Self::Limits => "a list of limits, such as [\"600/min\"], or \"off\"",
+        }
+    }
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its key, dotted. `*` stands for the name of a realm.
+    pub key: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// Its default, as it would stand in the file; `None`: absent, or decided elsewhere.
+    pub default: Option<&'static str>,
+}
+
+const fn setting(key: &'static str, takes: Takes, default: &'static str) -> Setting {
+    Setting { key, takes, default: Some(default) }
+}
+
+const fn no_default(key: &'static str, takes: Takes) -> Setting {
+    Setting { key, takes, default: None }
+}
+
+/// Every setting, in the order of `jeton.example.toml`.
+pub const SETTINGS: &[Setting] = &[
+    setting("server.listen", Takes::Text, "\"127.0.0.1:8080\""),
+    setting("server.trusted_proxies", Takes::Texts, "[]"),
+    setting("server.header_bytes_max", Takes::Bytes, "\"16KiB\""),
+    setting("server.headers_max", Takes::Number, "100"),
+    setting("server.body_bytes_max", Takes::Bytes, "\"64KiB\""),
+    setting("server.header_timeout", Takes::Duration, "\"10s\""),
+    setting("server.body_timeout", Takes::Duration, "\"10s\""),
+    setting("server.write_timeout", Takes::Duration, "\"10s\""),
+    setting("server.idle_timeout", Takes::Duration, "\"75s\""),
+    setting("server.connections_max", Takes::Number, "10000"),
+    setting("server.requests_in_flight_max", Takes::Number, "2048"),
+    setting("server.backlog", Takes::Number, "1024"),
+    setting("server.shutdown_grace", Takes::Duration, "\"20s\""),
+    setting("admin.listen", Takes::Text, "\"127.0.0.1:8081\""),
+    setting("storage.url", Takes::Text, "\"sqlite:jeton.db\""),
+    no_default("storage.master_key.file", Takes::Text),
+    no_default("storage.master_key.env", Takes::Text),
+    setting("storage.queue_max", Takes::Number, "8192"),
+    setting("storage.events_kept_for", Takes::Duration, "\"30d\""),
+    setting("dialects.directory", Takes::Text, "\"dialects\""),
+    setting("secrets.argon2_memory", Takes::Bytes, "\"19MiB\""),
+    setting("secrets.argon2_passes", Takes::Number, "2"),
+    setting("secrets.argon2_runs_max", Takes::Number, "2"),
+    setting("secrets.argon2_waiting_max", Takes::Number, "64"),
+    setting("secrets.remembered_max", Takes::Number, "10000"),
+    setting("secrets.remembered_for", Takes::Duration, "\"5m\""),
+    setting("guesses.free", Takes::Number, "30"),
+    setting("guesses.per_second", Takes::Number, "10"),
+    setting("guesses.wait_max", Takes::Duration, "\"2s\""),
+    setting("log.format", Takes::Text, "\"auto\""),
+    setting("log.filter", Takes::Text, "\"info\""),
+    no_default("realm.*.issuer", Takes::Text),
+    setting("realm.*.hosts", Takes::Texts, "[]"),
+    setting("realm.*.dialects", Takes::Texts, "[\"rfc6749\"]"),
+    no_default("realm.*.audience", Takes::Text),
+    setting("realm.*.scopes", Takes::Texts, "[]"),
+    setting("realm.*.token.format", Takes::Text, "\"jwt\""),
+    setting("realm.*.token.algorithm", Takes::Text, "\"EdDSA\""),
+    no_default("realm.*.token.lifetime", Takes::Duration),
+    setting("realm.*.profile", Takes::Text, "\"standard\""),
+    no_default("realm.*.limits.client", Takes::Limits),
+    setting("realm.*.limits.source", Takes::Limits, "\"off\""),
+];
+
+/// Sections of the configuration that this version refuses, and what to do meanwhile.
+pub const LATER: &[(&str, &str)] = &[
+    ("server.tls", "let a proxy in front end TLS, and name it in `server.trusted_proxies`"),
+    ("fetch", "this version fetches nothing from other servers; leave the section out"),
+    ("realm.*.trusted_issuers", "give the client a secret instead"),
+    ("realm.*.registration", "make clients with `jeton client create`"),
+];
+
+/// The setting with this pattern.
+pub fn setting_of(pattern: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == pattern)
+}
+
+/// The pattern of a key: the name of a realm becomes `*`.
+pub fn pattern_of(key: &str) -> String {
+    let mut parts: Vec<&str> = key.split('.').collect();
+    if let [first, second, ..] = parts.as_mut_slice()
+        && *first == "realm"
+    {
+        *second = "*";
+    }
+    parts.join(".")
+}
+
+/// Whether the pattern is a section: a beginning of some setting's key.
+pub fn is_section(pattern: &str) -> bool {
+    SETTINGS.iter().any(|setting| below(setting.key, pattern).is_some())
+}
+
+/// The names that may stand directly in a section (`""`: the top of the file).
+pub fn names_in(section: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for setting in SETTINGS {
+        let rest = if section.is_empty() { Some(setting.key) } else { below(setting.key, section) };
+        let name = rest.and_then(|rest| rest.split('.').next());
+        if let Some(name) = name.filter(|name| !names.contains(name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn below<'a>(key: &'a str, section: &str) -> Option<&'a str> {
+    key.strip_prefix(section)?.strip_prefix('.')
+}
+
+/// The candidate that was probably meant: at most a third of its letters differ.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&word.to_lowercase(), candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1.max(candidate.chars().count() / 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be added, removed or replaced (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (index, letter) in from.chars().enumerate() {
+        let mut left = index + 1;
+        let mut next = vec![left];
+        for ((above, above_left), other) in row.iter().skip(1).zip(&row).zip(&to) {
+            let replaced = above_left + usize::from(letter != *other);
+            left = replaced.min(above + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_find_the_name_that_was_meant_and_other_words_find_none() {
+        assert_eq!(nearest("lisen", names_in("server")), Some("listen"));
+        assert_eq!(nearest("body_byte_max", names_in("server")), Some("body_bytes_max"));
+        assert_eq!(nearest("Issuer", names_in("realm.*")), Some("issuer"));
+        assert_eq!(nearest("colour", names_in("server")), None);
+    }
+
+    #[test]
+    fn distance_counts_letters() {
+        for (from, to, count) in
+            [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(distance(from, to), count, "{from} {to}");
+            assert_eq!(distance(to, from), count, "{to} {from}");
+        }
+    }
+
+    #[test]
+    fn sections_and_settings_are_told_apart() {
+        assert!(
+            is_section("server") && is_section("realm.*.token") && !is_section("server.listen")
+        );
+        assert!(setting_of("server.listen").is_some() && setting_of("server").is_none());
+        assert_eq!(pattern_of("realm.main.token.format"), "realm.*.token.format");
+        assert_eq!(pattern_of("server.listen"), "server.listen");
+    }
+}

@@ -1,0 +1,7 @@
+//! Serve: the authorization server, its configuration and its command line.
+//!
+//! A library so that tests and `jeton dev` can run a whole server in their own process; `main.rs` only parses
+//! the command line, runs and exits.
+
+pub mod config;
+pub mod http;

@@ -1,0 +1,380 @@
+//! Proves that configuration mistakes are told all at once with line and remedy, and that what is right is taken.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jeton::config::{self, Config, Database, MasterKeySource, Origin, Problems};
+use jeton_engine::engine::Settings;
+use jeton_engine::terms::Lifetime;
+
+const MAIN: &str = "[realm.main]\nissuer = \"https://auth.example.com/main\"\n";
+
+fn parse_with(text: &str, environment: &[(&str, &str)]) -> Result<Config, Problems> {
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    config::parse("jeton.toml", text, environment, Path::new("/nowhere"))
+}
+
+fn parse(text: &str) -> Result<Config, Problems> {
+    parse_with(text, &[])
+}
+
+/// The messages of a configuration that is refused.
+fn messages(text: &str) -> Vec<String> {
+    let problems = parse(text).expect_err("it should be refused");
+    problems.iter().map(|problem| problem.message().to_owned()).collect()
+}
+
+fn main_with(text: &str) -> String {
+    format!("{MAIN}{text}\n")
+}
+
+fn assert_refused(text: &str, expected: &str) {
+    let messages = messages(text);
+    assert_eq!(messages.len(), 1, "{text}\n{messages:#?}");
+    assert!(messages[0].contains(expected), "{text}\n{messages:#?}");
+}
+
+fn assert_taken(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
+}
+
+#[test]
+fn the_least_configuration_is_one_realm_and_everything_else_has_a_default() {
+    let config = assert_taken(MAIN);
+    assert_eq!(config.server.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.admin.listen, "127.0.0.1:8081".parse().unwrap());
+    assert_eq!(config.server.body_bytes_max, 65_536);
+    assert_eq!(config.storage.database, Database::File("/nowhere/jeton.db".into()));
+    assert_eq!(
+        config.storage.master_key,
+        MasterKeySource::BesideDatabase("/nowhere/jeton.db.master-key".into())
+    );
+    let realm = config.realm("main").unwrap();
+    assert_eq!(realm.realm.issuer, "https://auth.example.com/main");
+    assert_eq!(realm.prefix, "/main");
+    assert_eq!(realm.hosts, ["auth.example.com"]);
+    assert_eq!(realm.mounts[0].path, "/main/oauth2/token");
+    assert!(realm.realm.client_limits.is_none() && realm.realm.source_limits.is_empty());
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn the_defaults_of_the_table_are_the_engines_own() {
+    assert_eq!(assert_taken(MAIN).settings, Settings::default());
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_line_and_remedy() {
+    let text = r#"colour = "blue"
+
+[server]
+lisen = "127.0.0.1:8080"
+listen = ":8080"
+trusted_proxies = ["10.0.0.0/8", "proxy.example"]
+body_bytes_max = "64 kilobytes"
+header_timeout = 10
+connections_max = 0
+
+[server.tls]
+certificate = "cert.pem"
+
+[storage]
+url = "postgres://jeton:hunter2@db/jeton"
+
+[log]
+format = "xml"
+
+[fetch]
+allow = []
+
+[realm.main]
+issuer = "https://auth.example.com/"
+dialects = ["rfc6479", "rfc6749", "rfc6749"]
+scopes = ["read write", "admin"]
+token = { format = "sealed", algorithm = "RS257", lifetime = "ten minutes" }
+profile = "fapi2"
+
+[realm.main.limits]
+client = ["600 a minute"]
+source = "none"
+
+[realm.main.registration]
+enabled = false
+
+[realm.Other]
+issuer = "https://other.example.com"
+"#;
+    let problems = parse(text).unwrap_err();
+    insta::assert_snapshot!(problems.to_string());
+    assert!(!problems.to_string().contains("hunter2"), "a password must not be shown");
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_line() {
+    insta::assert_snapshot!(
+        parse("[server\nlisten = \"127.0.0.1:8080\"\n").unwrap_err().to_string()
+    );
+}
+
+#[test]
+fn a_file_without_realms_is_refused() {
+    assert_refused("", "there is no realm");
+}
+
+#[test]
+fn the_issuer_is_a_url_in_its_normal_form() {
+    for issuer in [
+        "https://auth.example.com",
+        "https://auth.example.com/main",
+        "https://auth.example.com:8443/a/b-c_d.e~f",
+        "http://127.0.0.1:8080/main",
+        "http://localhost:8080",
+        "http://[::1]:8080",
+    ] {
+        let config = assert_taken(&format!("[realm.main]\nissuer = \"{issuer}\"\n"));
+        assert_eq!(config.realms[0].realm.issuer, issuer);
+        assert!(config.warnings.is_empty(), "{issuer}");
+    }
+    for (issuer, expected) in [
+        ("auth.example.com", "is not a URL"),
+        ("ftp://auth.example.com", "must start with https://"),
+        ("https://user@auth.example.com", "user name or password"),
+        ("https://auth.example.com/?a=b", "query or a fragment"),
+        ("https://auth.example.com/main?", "query or a fragment"),
+        ("https://auth.example.com/#x", "query or a fragment"),
+        ("https://auth.example.com/", "must not end with a slash"),
+        ("https://auth.example.com/main/", "must not end with a slash"),
+        ("https://auth.example.com//main", "between single slashes"),
+        ("https://auth.example.com/m%61in", "may only have letters"),
+        ("https://auth.example.com/a/../b", "normal form"),
+        ("https://AUTH.example.com", "normal form"),
+        ("https://auth.example.com:443", "normal form"),
+    ] {
+        assert_refused(&format!("[realm.main]\nissuer = \"{issuer}\"\n"), expected);
+    }
+}
+
+#[test]
+fn plain_http_to_another_machine_is_warned_about_and_taken() {
+    let config = assert_taken("[realm.main]\nissuer = \"http://auth.example.com\"\n");
+    insta::assert_snapshot!(config.warnings.to_string());
+}
+
+#[test]
+fn realms_with_the_same_prefix_need_different_hosts() {
+    let two = |first: &str, second: &str| {
+        format!("[realm.a]\nissuer = \"{first}\"\n[realm.b]\nissuer = \"{second}\"\n")
+    };
+    assert_taken(&two("https://a.example.com", "https://b.example.com"));
+    assert_taken(&two("https://a.example.com", "https://a.example.com/b"));
+    assert_taken(&two("https://a.example.com", "https://a.example.com:8443"));
+    assert_refused(&two("https://a.example.com", "https://a.example.com"), "cannot be told apart");
+    assert_refused(
+        &two("https://a.example.com/x", "http://a.example.com/x"),
+        "cannot be told apart",
+    );
+    let hosts = "[realm.a]\nissuer = \"https://a.example.com\"\nhosts = [\"B.example.com\"]\n\
+                 [realm.b]\nissuer = \"https://b.example.com\"\n";
+    assert_refused(hosts, "both are at b.example.com/");
+}
+
+#[test]
+fn hosts_are_hosts_with_or_without_a_port() {
+    for host in ["a.example.com", "a.example.com:8443", "127.0.0.1", "[::1]:8080", "[::1]"] {
+        assert_taken(&main_with(&format!("hosts = [\"{host}\"]")));
+    }
+    for host in [
+        "https://a.example.com",
+        "a.example.com/x",
+        "a b",
+        "a.example.com:x",
+        "a.example.com:99999",
+    ] {
+        assert_refused(&main_with(&format!("hosts = [\"{host}\"]")), "must be a host");
+    }
+}
+
+#[test]
+fn a_mount_below_another_realms_prefix_is_refused() {
+    let text = "[realm.a]\nissuer = \"https://a.example.com\"\n\
+                [realm.b]\nissuer = \"https://b.example.com/oauth2\"\n";
+    assert_refused(text, "would never be asked for /oauth2/token");
+    let text = "[realm.a]\nissuer = \"https://a.example.com\"\n\
+                [realm.b]\nissuer = \"https://b.example.com/oauth\"\n";
+    assert_taken(text);
+}
+
+#[test]
+fn dialects_are_known_once_each_and_at_different_paths() {
+    assert_taken(&main_with("dialects = [\"dt-growth\", \"rfc6749\"]"));
+    assert_refused(&main_with("dialects = []"), "names no dialect");
+    assert_refused(&main_with("dialects = [\"dt-grwth\"]"), "there is no dialect \"dt-grwth\"");
+    assert_refused(&main_with("dialects = [\"fuuffy\", \"fuuffy\"]"), "twice");
+    assert_refused(&main_with("dialects = [\"dt-growth\", \"dt-offerwall\"]"), "the same path");
+    let problems = parse(&main_with("dialects = [\"dt-grwth\"]")).unwrap_err();
+    let remedy = problems.iter().next().unwrap().remedy_text().unwrap().to_owned();
+    assert!(remedy.starts_with("did you mean \"dt-growth\"? There are apinizer, "), "{remedy}");
+}
+
+#[test]
+fn a_token_may_live_for_ever_only_where_every_dialect_permits_it() {
+    let never = "token = { lifetime = \"never\" }";
+    let config = assert_taken(&main_with(&format!("dialects = [\"apinizer\"]\n{never}")));
+    assert_eq!(config.realms[0].realm.lifetime, Some(Lifetime::Never));
+    let text = main_with(&format!("dialects = [\"apinizer\", \"rfc6749\"]\n{never}"));
+    assert_refused(&text, "\"rfc6749\" does not permit");
+}
+
+#[test]
+fn sections_of_later_versions_are_refused_with_a_sentence() {
+    for section in [
+        "[server.tls]\ncertificate = \"cert.pem\"",
+        "[fetch]\nallow = []",
+        "[realm.main.trusted_issuers.k8s]\nissuer = \"https://k\"",
+        "[realm.main.registration]\nenabled = false",
+    ] {
+        assert_refused(&main_with(section), "is not available in this version of jeton");
+    }
+    for line in
+        ["profile = \"fapi2\"", "token.format = \"sealed\"", "token.algorithm = \"ML-DSA-44\""]
+    {
+        assert_refused(&main_with(line), "is not available in this version of jeton");
+    }
+}
+
+#[test]
+fn public_and_admin_listener_must_differ() {
+    let two = |public: &str, admin: &str| {
+        format!("[server]\nlisten = \"{public}\"\n[admin]\nlisten = \"{admin}\"\n{MAIN}")
+    };
+    assert_taken(&two("127.0.0.1:8080", "127.0.0.1:8081"));
+    assert_taken(&two("127.0.0.1:8080", "127.0.0.2:8080"));
+    assert_taken(&two("127.0.0.1:0", "127.0.0.1:0"));
+    assert_refused(&two("127.0.0.1:8080", "127.0.0.1:8080"), "are the same");
+    assert_refused(&two("0.0.0.0:8080", "127.0.0.1:8080"), "are the same");
+}
+
+#[test]
+fn limits_are_lists_or_off() {
+    let config = assert_taken(&main_with("limits = { client = \"off\", source = [\"5/second\"] }"));
+    assert_eq!(config.realms[0].realm.client_limits, Some(Vec::new()));
+    assert_eq!(config.realms[0].realm.source_limits, ["5/second".parse().unwrap()]);
+    assert_refused(&main_with("limits.client = []"), "names no limit");
+    assert_refused(&main_with("limits.client = \"600/min\""), "must be a list of limits");
+    assert_refused(&main_with("limits.client = [\"0/min\"]"), "at least one request");
+}
+
+#[test]
+fn the_master_key_is_named_never_given() {
+    let named = "[storage]\nmaster_key = { file = \"key\" }\n";
+    let config = assert_taken(&format!("{named}{MAIN}"));
+    assert_eq!(config.storage.master_key, MasterKeySource::File("/nowhere/key".into()));
+    let config = assert_taken(&format!("[storage]\nmaster_key = {{ env = \"KEY\" }}\n{MAIN}"));
+    assert_eq!(config.storage.master_key, MasterKeySource::Environment("KEY".to_owned()));
+
+    let both = format!("[storage]\nmaster_key = {{ env = \"KEY\", file = \"key\" }}\n{MAIN}");
+    assert_refused(&both, "both a file and an environment variable");
+    let problems = parse(&format!("[storage]\nmaster_key = \"hunter2\"\n{MAIN}")).unwrap_err();
+    assert!(!problems.to_string().contains("hunter2"));
+    insta::assert_snapshot!(problems.to_string());
+}
+
+#[test]
+fn a_database_in_memory_has_a_fresh_master_key() {
+    let config = assert_taken(&format!("[storage]\nurl = \"sqlite::memory:\"\n{MAIN}"));
+    assert_eq!(config.storage.database, Database::Memory);
+    assert_eq!(config.storage.master_key, MasterKeySource::Fresh);
+    let config = assert_taken(&format!("[storage]\nurl = \"sqlite:///var/lib/j.db\"\n{MAIN}"));
+    assert_eq!(config.storage.database, Database::File("/var/lib/j.db".into()));
+    for url in ["jeton.db", "sqlite:", "mysql://x", "sqlite:a.db?mode=ro"] {
+        let text = format!("[storage]\nurl = \"{url}\"\n{MAIN}");
+        assert_refused(&text, "`storage.url`");
+    }
+}
+
+#[test]
+fn the_environment_wins_and_every_origin_is_known() {
+    let environment = [
+        ("JETON__SERVER__LISTEN", "127.0.0.1:9000"),
+        ("JETON__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+        ("JETON__SERVER__CONNECTIONS_MAX", "77"),
+        ("JETON__REALM__MAIN__TOKEN__LIFETIME", "20m"),
+        ("JETON__REALM__SECOND_ONE__ISSUER", "https://second.example.com"),
+        ("JETON__REALM__MAIN__LIMITS__CLIENT", "5/second,100/min"),
+        ("PATH", "/bin"),
+    ];
+    let config =
+        parse_with(&format!("[server]\nlisten = \"127.0.0.1:1\"\n{MAIN}"), &environment).unwrap();
+    assert_eq!(config.server.listen, "127.0.0.1:9000".parse().unwrap());
+    assert_eq!(config.server.trusted_proxies.len(), 2);
+    assert_eq!(config.server.connections_max, 77);
+    assert_eq!(config.realm("second-one").unwrap().realm.issuer, "https://second.example.com");
+    assert_eq!(config.realm("main").unwrap().realm.client_limits.as_ref().unwrap().len(), 2);
+    let shown = config.show();
+    let of = |key: &str| {
+        let (_, value, origin) = shown.iter().find(|(name, ..)| name == key).unwrap();
+        (value.as_str(), origin.clone())
+    };
+    assert_eq!(
+        of("server.listen"),
+        ("\"127.0.0.1:9000\"", Origin::Environment("JETON__SERVER__LISTEN".to_owned()))
+    );
+    assert_eq!(
+        of("realm.main.issuer"),
+        (
+            "\"https://auth.example.com/main\"",
+            Origin::File { name: "jeton.toml".to_owned(), line: 4 }
+        )
+    );
+    assert_eq!(of("server.backlog"), ("1024", Origin::Default));
+    assert_eq!(of("realm.main.audience"), ("", Origin::Default));
+}
+
+#[test]
+fn a_variable_can_name_a_file_and_then_its_trailing_newline_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("listen"), "127.0.0.1:9001\n").unwrap();
+    let path = folder.path().join("listen").display().to_string();
+    let config = parse_with(MAIN, &[("JETON__SERVER__LISTEN_FILE", &path)]).unwrap();
+    assert_eq!(config.server.listen.port(), 9001);
+    // The key `storage.master_key.file` ends in the suffix itself, and is a setting like any other.
+    let config = parse_with(MAIN, &[("JETON__STORAGE__MASTER_KEY__FILE", "/k")]).unwrap();
+    assert_eq!(config.storage.master_key, MasterKeySource::File("/k".into()));
+}
+
+#[test]
+fn mistakes_in_the_environment_are_told_by_variable() {
+    let environment = [
+        ("JETON__SERVER__LISEN", "127.0.0.1:1"),
+        ("JETON__SERVER__BACKLOG", "many"),
+        ("JETON__SERVER__LISTEN_FILE", "/does/not/exist"),
+        ("JETON__ADMIN__LISTEN", "127.0.0.1:2"),
+        ("JETON__ADMIN__LISTEN_FILE", "/does/not/exist"),
+    ];
+    insta::assert_snapshot!(parse_with(MAIN, &environment).unwrap_err().to_string());
+}
+
+#[test]
+fn durations_have_bounds() {
+    let config = assert_taken(&format!("[server]\nbody_timeout = \"1m30s\"\n{MAIN}"));
+    assert_eq!(config.server.body_timeout, Duration::from_secs(90));
+    assert_refused(&format!("[server]\nbody_timeout = \"0s\"\n{MAIN}"), "must be from 1s to 3600s");
+    assert_refused(&format!("[server]\nbody_timeout = \"2h\"\n{MAIN}"), "must be from 1s to 3600s");
+}
+
+#[test]
+fn a_folder_of_dialects_that_was_named_must_exist() {
+    assert_refused(&format!("[dialects]\ndirectory = \"nowhere\"\n{MAIN}"), "is not a folder");
+}
+
+#[test]
+fn a_file_that_is_not_there_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("jeton.toml");
+    assert_eq!(config::find(Some(&missing)).unwrap_err().tried, [missing.clone()]);
+    assert!(config::load(&missing).unwrap_err().to_string().contains("cannot be read"));
+    std::fs::write(&missing, MAIN).unwrap();
+    assert_eq!(config::find(Some(&missing)).unwrap(), missing);
+    assert_eq!(config::load(&missing).unwrap().file, Some(missing));
+}
