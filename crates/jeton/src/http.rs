@@ -1,3 +1,189 @@
 //! HTTP: the public listener. A path is a mount; the mount says which dialect is spoken there.
 
-pub mod route;
+use std::any::Any;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use jeton_dialect::Answer;
+use jeton_engine::engine::Engine;
+use jeton_engine::error::Fault;
+use tokio::sync::Semaphore;
+
+use crate::config::{RealmConfig, Server};
+
+mod body;
+mod connection;
+pub(crate) mod listener;
+mod peer;
+pub(crate) mod route;
+mod token;
+
+use body::BodyLimits;
+use listener::{Answers, ListenerLimits};
+use route::{Found, Routes};
+use token::After;
+
+pub use listener::bind;
+
+/// Everything that answers on the public listener.
+pub(crate) struct Front {
+    engine: Arc<Engine>,
+    routes: ArcSwap<Routes>,
+    trusted_proxies: Vec<IpNet>,
+    body: BodyLimits,
+    in_flight: Semaphore,
+}
+
+impl Front {
+    /// The front of these realms, which the engine must know already.
+    pub(crate) fn new(
+        server: &Server,
+        realms: &[RealmConfig],
+        engine: Arc<Engine>,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            routes: ArcSwap::from_pointee(Routes::new(realms, &engine)?),
+            engine,
+            trusted_proxies: server.trusted_proxies.clone(),
+            body: BodyLimits { bytes_max: server.body_bytes_max, timeout: server.body_timeout },
+            in_flight: Semaphore::new(server.requests_in_flight_max),
+        })
+    }
+
+    /// Serves these realms from now on; requests that have begun are answered as they began.
+    pub(crate) fn reroute(&self, realms: &[RealmConfig]) -> Result<(), Fault> {
+        self.routes.store(Arc::new(Routes::new(realms, &self.engine)?));
+        Ok(())
+    }
+
+    async fn answer_mount(
+        &self,
+        found: &Found,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        let version = request.version();
+        let source = peer::source(peer, request.headers(), &self.trusted_proxies);
+        let answering = unless_panicked(token::answer(self, found, request, source));
+        let fault = match answering.await {
+            Ok(Ok((answer, after))) => return response(answer, after, version),
+            Ok(Err(fault)) => fault,
+            Err(_) => Fault::Impossible("a request made the server panic; the log says where"),
+        };
+        let Ok(mount) = found.mount() else { return plain(StatusCode::INTERNAL_SERVER_ERROR) };
+        let decision = self.engine.fail(&found.site.realm, &mount.terms, source, fault);
+        // A fault never challenges, so what the request's headers were does not matter.
+        let answer = mount.dialect.write(&decision, &HeaderMap::new());
+        response(answer, After::Close, version)
+    }
+}
+
+impl Answers for Front {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        let Ok(authority) = authority(&request) else { return plain(StatusCode::BAD_REQUEST) };
+        let Some(found) = self.routes.load().find(request.uri().path(), authority) else {
+            return plain(StatusCode::NOT_FOUND);
+        };
+        self.answer_mount(&found, request, peer).await
+    }
+}
+
+/// The limits of the public listener.
+pub(crate) fn listener_limits(server: &Server) -> ListenerLimits {
+    ListenerLimits {
+        patience: connection::Patience {
+            header: server.header_timeout,
+            write: server.write_timeout,
+            idle: server.idle_timeout,
+        },
+        header_bytes_max: server.header_bytes_max,
+        headers_max: server.headers_max,
+        connections_max: server.connections_max,
+    }
+}
+
+/// More than one `Host` field.
+struct SeveralHosts;
+
+/// The host that was asked for: the target's own (RFC 9112 section 3.2.2; `:authority` in HTTP/2), otherwise
+/// the `Host` header's.
+fn authority(request: &Request<Incoming>) -> Result<Option<&str>, SeveralHosts> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next();
+    // Two would let a proxy and us believe different ones (RFC 9112 section 3.2).
+    if hosts.next().is_some() {
+        return Err(SeveralHosts);
+    }
+    let of_target = request.uri().authority().map(http::uri::Authority::as_str);
+    Ok(of_target.or_else(|| host?.to_str().ok()))
+}
+
+fn response(answer: Answer, after: After, version: Version) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    // HTTP/2 has no such header and no need of it: each request is a stream of its own.
+    if after == After::Close && version != Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// An answer where no dialect is spoken.
+fn plain(status: StatusCode) -> Response<Full<Bytes>> {
+    let body = match status {
+        StatusCode::NOT_FOUND => "{\"error\":\"not_found\"}",
+        StatusCode::BAD_REQUEST => "{\"error\":\"invalid_request\"}",
+        _ => "{\"error\":\"server_error\"}",
+    };
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Ends with an error where the future panics: one bad request must not end the server, nor
+/// leave its caller without an answer.
+async fn unless_panicked<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_a_value_stays_a_value() {
+        assert_eq!(unless_panicked(async { 7 }).await.ok(), Some(7));
+        let panicking = async {
+            tokio::task::yield_now().await;
+            panic!("on purpose")
+        };
+        assert!(unless_panicked::<()>(panicking).await.is_err());
+    }
+}

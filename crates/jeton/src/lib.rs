@@ -3,5 +3,7 @@
 //! A library so that tests and `jeton dev` can run a whole server in their own process; `main.rs` only parses
 //! the command line, runs and exits.
 
+mod admin;
 pub mod config;
 pub mod http;
+pub mod telemetry;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jeton_dialect::Dialects;
+use jeton_dialect::{Dialects, load_folder};
 use jeton_engine::engine::Settings;
 
 use super::parse::{self, Wrong};
@@ -280,20 +280,52 @@ fn dialects(reader: &mut Reader, base_dir: &Path) -> Option<Arc<Dialects>> {
     let directory =
         reader.read("dialects.directory", |said| Ok(base_dir.join(parse::text(said)?)))?;
     let place = reader.place("dialects.directory");
-    // The default folder need not exist; one that was named must.
-    if !directory.is_dir() {
-        if place != Place::Default {
-            let message = format!("`dialects.directory` is not a folder: {}", directory.display());
-            reader
-                .problem(Problem::new(place, message).remedy("make it, or leave the setting out"));
+    let mut dialects = match Dialects::builtin() {
+        Ok(dialects) => dialects,
+        Err(problems) => {
+            reader.problem(Problem::new(Place::Default, problems.to_string()));
+            return None;
         }
-        return Some(Dialects::builtin());
+    };
+    if directory.is_dir() {
+        for problem in own_dialects(&mut dialects, &directory) {
+            reader.problem(Problem::new(place.clone(), problem));
+        }
+    } else if place != Place::Default {
+        // The default folder need not exist; one that was named must.
+        let message = format!("`dialects.directory` is not a folder: {}", directory.display());
+        reader.problem(Problem::new(place, message).remedy("make it, or leave the setting out"));
     }
-    match Dialects::with_directory(&directory) {
-        Ok(dialects) => Some(dialects),
+    Some(Arc::new(dialects))
+}
+
+/// Adds the dialects of a directory. A built-in one, word for word, is passed over: in a clone of
+/// jeton's repository the default directory is the one the built-in dialects were made from.
+fn own_dialects(dialects: &mut Dialects, directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let mut folders: Vec<PathBuf> = match entries {
+        Ok(entries) => entries.iter().map(std::fs::DirEntry::path).collect(),
         Err(error) => {
-            reader.problem(Problem::new(place, format!("dialects cannot be used:\n{error}")));
-            Some(Dialects::builtin())
+            return vec![format!("the folder {} cannot be read: {error}", directory.display())];
+        }
+    };
+    folders.sort();
+    let mut problems = Vec::new();
+    for folder in folders {
+        let file = folder.join("dialect.toml");
+        if !file.is_file() {
+            continue;
+        }
+        let added = load_folder(&folder).and_then(|loaded| {
+            let known = dialects.get(loaded.dialect.name().as_str());
+            match known.is_some_and(|known| known.source_text() == loaded.dialect.source_text()) {
+                true => Ok(()),
+                false => dialects.add(loaded, &file.display().to_string()),
+            }
+        });
+        if let Err(error) = added {
+            problems.push(format!("the dialect in {} cannot be used\n{error}", folder.display()));
         }
     }
+    problems
 }

@@ -9,9 +9,7 @@ use jeton_engine::limit::Limit;
 use jeton_engine::name::{Audience, RealmName};
 use jeton_engine::realm::Realm;
 use jeton_engine::scope::Scope;
-use jeton_engine::terms::{
-    ClaimValue, HeaderValue, JwtShape, Lifetime, Permission, StoredShape, TokenShape,
-};
+use jeton_engine::terms::{Lifetime, Permission, TokenShape};
 use url::{Host, Url};
 
 use super::check::Reader;
@@ -243,19 +241,16 @@ fn spoken(
     for (name, place) in names.iter().zip(places) {
         let problem = match dialects.get(name) {
             Some(dialect) if spoken.iter().all(|(other, _)| other.name() != dialect.name()) => {
-                spoken.push((dialect, place));
+                spoken.push((Arc::clone(dialect), place));
                 continue;
             }
             Some(_) => Problem::new(place, format!("`{key}` names the dialect \"{name}\" twice"))
                 .remedy("name it once"),
             None => {
                 let problem = Problem::new(place, format!("there is no dialect \"{name}\""));
-                let known_names = known.join(", ");
                 match settings::nearest(name, known.iter().copied()) {
-                    Some(near) => {
-                        problem.remedy(format!("did you mean \"{near}\"? There are {known_names}"))
-                    }
-                    None => problem.remedy(format!("there are {known_names}")),
+                    Some(near) => problem.remedy(format!("did you mean \"{near}\"?")),
+                    None => problem.remedy(format!("there are {}", known.join(", "))),
                 }
             }
         };
@@ -337,44 +332,11 @@ fn token(
         reader.problem(problem.remedy("write a duration, such as \"10m\""));
     }
     let shape = match format {
-        Some(true) => algorithm.map(jwt),
-        Some(false) => algorithm.map(|_| stored()),
+        Some(true) => algorithm.map(TokenShape::rfc9068),
+        Some(false) => algorithm.map(|_| TokenShape::stored()),
         None => None,
     };
     (shape, lifetime)
-}
-
-/// The JWT profile for access tokens (RFC 9068 section 2).
-fn jwt(algorithm: Algorithm) -> TokenShape {
-    let header = [
-        ("alg", HeaderValue::Algorithm),
-        ("typ", HeaderValue::Constant("at+jwt".into())),
-        ("kid", HeaderValue::KeyId),
-    ];
-    let claims = [
-        ("iss", ClaimValue::Issuer),
-        ("sub", ClaimValue::Subject),
-        ("client_id", ClaimValue::ClientId),
-        ("aud", ClaimValue::Audience),
-        ("exp", ClaimValue::ExpiresAt),
-        ("iat", ClaimValue::IssuedAt),
-        ("jti", ClaimValue::TokenId),
-        ("scope", ClaimValue::Scope),
-    ];
-    TokenShape::Jwt(JwtShape {
-        algorithm,
-        header: header.map(|(name, value)| (name.to_owned(), value)).into(),
-        claims: claims.map(|(name, value)| (name.to_owned(), value)).into(),
-    })
-}
-
-/// 43 letters and digits carry 256 random bits; the prefix lets scanners of leaked secrets find it.
-fn stored() -> TokenShape {
-    TokenShape::Stored(StoredShape {
-        prefix: "jeton_".to_owned(),
-        alphabet: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".to_owned(),
-        length: 43,
-    })
 }
 
 fn profile(reader: &mut Reader, key: &str) {

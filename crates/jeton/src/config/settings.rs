@@ -71,7 +71,7 @@ pub const SETTINGS: &[Setting] = &[
     no_default("storage.master_key.file", Takes::Text),
     no_default("storage.master_key.env", Takes::Text),
     setting("storage.queue_max", Takes::Number, "8192"),
-    setting("storage.events_kept_for", Takes::Duration, "\"30d\""),
+    setting("storage.events_kept_for", Takes::Duration, "\"7d\""),
     setting("dialects.directory", Takes::Text, "\"dialects\""),
     setting("secrets.argon2_memory", Takes::Bytes, "\"19MiB\""),
     setting("secrets.argon2_passes", Takes::Number, "2"),

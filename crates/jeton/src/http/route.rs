@@ -1,4 +1,162 @@
-//! Which realm and which mount a request belongs to.
+//! Which realm and which mount a request belongs to. Paths are compared byte by byte: nothing is decoded,
+//! merged or resolved, so no spelling reaches an endpoint but its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jeton_engine::engine::{Engine, RealmState};
+use jeton_engine::error::Fault;
+
+use crate::config::{Mount, RealmConfig};
+
+/// Every realm by the way it is reached. Never changes; a reload makes a new one.
+pub(crate) struct Routes {
+    by_prefix: HashMap<String, Group>,
+    prefix_bytes_max: usize,
+}
+
+/// The realms with one prefix.
+enum Group {
+    /// Answers whatever the `Host` header says.
+    Only(Arc<Site>),
+    /// Told apart by host.
+    ByHost(HashMap<String, Arc<Site>>),
+}
+
+/// A realm with its mounts.
+pub(crate) struct Site {
+    pub(crate) realm: Arc<RealmState>,
+    prefix: String,
+    mounts: Vec<Mount>,
+}
+
+/// Where a request belongs.
+pub(crate) struct Found {
+    pub(crate) site: Arc<Site>,
+    mount: usize,
+    pub(crate) path: Path,
+}
+
+/// Whether the path is one of the realm's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// A mount has it.
+    Known,
+    /// No mount has it; the nearest one's dialect says so.
+    Unknown,
+}
+
+impl Found {
+    /// The mount whose dialect answers.
+    pub(crate) fn mount(&self) -> Result<&Mount, Fault> {
+        self.site
+            .mounts
+            .get(self.mount)
+            .ok_or(Fault::Impossible("a realm without mounts was routed to"))
+    }
+}
+
+impl Routes {
+    /// The routes of these realms, which the engine must know already.
+    pub(crate) fn new(realms: &[RealmConfig], engine: &Engine) -> Result<Self, Fault> {
+        let mut by_prefix: HashMap<String, Vec<(&RealmConfig, Arc<Site>)>> = HashMap::new();
+        for config in realms {
+            let state = engine.realm(&config.realm.name);
+            let site = Site {
+                realm: state
+                    .ok_or(Fault::Impossible("the engine does not know a configured realm"))?,
+                prefix: config.prefix.clone(),
+                mounts: config.mounts.clone(),
+            };
+            by_prefix.entry(config.prefix.clone()).or_default().push((config, Arc::new(site)));
+        }
+        Ok(Self {
+            prefix_bytes_max: by_prefix.keys().map(String::len).max().unwrap_or(0),
+            by_prefix: by_prefix
+                .into_iter()
+                .map(|(prefix, sites)| (prefix, Group::new(sites)))
+                .collect(),
+        })
+    }
+
+    /// Where a request with this path and authority belongs. The longest prefix wins.
+    pub(crate) fn find(&self, path: &str, authority: Option<&str>) -> Option<Found> {
+        prefixes(path, self.prefix_bytes_max)
+            .filter_map(|prefix| self.by_prefix.get(prefix))
+            .find_map(|group| group.site(authority))
+            .map(|site| site.found(path))
+    }
+}
+
+/// What may be the prefix of a path, in whole segments, the longest first. Prefixes have a greatest
+/// length, so that a path of a thousand slashes costs no thousand searches.
+fn prefixes(path: &str, bytes_max: usize) -> impl Iterator<Item = &str> {
+    let ends = path.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(index, _)| index);
+    let ends: Vec<usize> = ends.chain([path.len()]).take_while(|end| *end <= bytes_max).collect();
+    ends.into_iter().rev().filter_map(|end| path.get(..end))
+}
+
+impl Group {
+    fn new(sites: Vec<(&RealmConfig, Arc<Site>)>) -> Self {
+        if let [(_, only)] = sites.as_slice() {
+            return Self::Only(Arc::clone(only));
+        }
+        let mut by_host = HashMap::new();
+        for (config, site) in &sites {
+            for host in &config.hosts {
+                by_host.insert(host.clone(), Arc::clone(site));
+            }
+        }
+        // Behind a proxy the port of the issuer is often not the port of the request: the bare
+        // host will do, unless it means another realm as well.
+        let bare_hosts: Vec<(&str, &Arc<Site>)> = sites
+            .iter()
+            .flat_map(|(config, site)| {
+                config.hosts.iter().map(move |host| (split_port(host).0, site))
+            })
+            .collect();
+        for (host, site) in &bare_hosts {
+            let one_meaning =
+                bare_hosts.iter().all(|(other, its)| other != host || Arc::ptr_eq(its, site));
+            if one_meaning && !by_host.contains_key(*host) {
+                by_host.insert((*host).to_owned(), Arc::clone(site));
+            }
+        }
+        Self::ByHost(by_host)
+    }
+
+    fn site(&self, authority: Option<&str>) -> Option<&Arc<Site>> {
+        match self {
+            Self::Only(site) => Some(site),
+            Self::ByHost(by_host) => {
+                let authority = authority?.to_ascii_lowercase();
+                by_host.get(&authority).or_else(|| by_host.get(split_port(&authority).0))
+            }
+        }
+    }
+}
+
+impl Site {
+    fn found(self: &Arc<Self>, path: &str) -> Found {
+        let position = self.mounts.iter().position(|mount| mount.path == path);
+        let (mount, path) = match position {
+            Some(mount) => (mount, Path::Known),
+            None => (self.nearest(path), Path::Unknown),
+        };
+        Found { site: Arc::clone(self), mount, path }
+    }
+
+    /// The mount that shares the path's first segment below the prefix, otherwise the first one.
+    fn nearest(&self, path: &str) -> usize {
+        let first = |path: &str| {
+            let rest = path.strip_prefix(self.prefix.as_str())?.strip_prefix('/')?;
+            rest.split('/').next().map(str::to_owned)
+        };
+        let asked = first(path).filter(|segment| !segment.is_empty());
+        let shares = |mount: &Mount| asked.is_some() && first(&mount.path) == asked;
+        self.mounts.iter().position(shares).unwrap_or(0)
+    }
+}
 
 /// Host and port of an authority such as `example.com:8443` or `[::1]:8443`.
 pub(crate) fn split_port(authority: &str) -> (&str, Option<&str>) {
@@ -6,5 +164,29 @@ pub(crate) fn split_port(authority: &str) -> (&str, Option<&str>) {
         // The colons of a bare IPv6 address stand inside its brackets.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_whole_segments_and_the_longest_comes_first() {
+        let of = |path, max| prefixes(path, max).collect::<Vec<_>>();
+        assert_eq!(of("/a/b/c", 100), ["/a/b/c", "/a/b", "/a", ""]);
+        assert_eq!(of("/a/b/c", 3), ["/a", ""]);
+        assert_eq!(of("/a/b/c", 0), [""]);
+        assert_eq!(of("/", 100), ["/", ""]);
+        assert_eq!(of("//a", 100), ["//a", "/", ""]);
+        assert_eq!(of("*", 100), ["*"]);
+    }
+
+    #[test]
+    fn ports_are_split_off_but_not_the_halves_of_ipv6_addresses() {
+        assert_eq!(split_port("a.example:80"), ("a.example", Some("80")));
+        assert_eq!(split_port("a.example"), ("a.example", None));
+        assert_eq!(split_port("[::1]:80"), ("[::1]", Some("80")));
+        assert_eq!(split_port("[::1]"), ("[::1]", None));
     }
 }

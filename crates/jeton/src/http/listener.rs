@@ -1,0 +1,198 @@
+//! A listener: accepts connections, serves each, and stops when it is told to.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::connection::{Answering, Patience, Verdict, Watch, WatchedStream};
+
+/// What a listener allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListenerLimits {
+    pub(crate) patience: Patience,
+    pub(crate) header_bytes_max: usize,
+    pub(crate) headers_max: usize,
+    pub(crate) connections_max: usize,
+}
+
+/// Answers requests. Shared by all connections.
+pub(crate) trait Answers: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
+/// Opens a listening socket. Port 0 takes any free one.
+///
+/// # Errors
+/// What the system says, most often that the port is taken.
+pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait until the old connections' sockets have been forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+/// Accepts and serves until `stop` turns true, then lets what has begun finish within `grace`.
+pub(crate) async fn listen<A: Answers>(
+    listener: TcpListener,
+    answers: Arc<A>,
+    limits: ListenerLimits,
+    grace: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    let builder = Arc::new(builder(&limits));
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            Some(_) = connections.join_next() => continue,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer, place) = accepted;
+        let (builder, answers, stop) = (Arc::clone(&builder), Arc::clone(&answers), stop.clone());
+        connections.spawn(async move {
+            serve(stream, peer, &builder, answers, limits.patience, stop).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, finished).await.is_err() {
+        tracing::warn!(
+            count = connections.len(),
+            "connections were cut: their time to finish is over"
+        );
+    }
+    // Dropping the set cuts what is left.
+}
+
+/// The next connection, once there is a place for it; until then it waits in the kernel.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+    loop {
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
+            // Nobody closes the semaphore.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Answers are small: waiting to fill a packet would only delay them.
+                let _ = stream.set_nodelay(true);
+                return (stream, peer, place);
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                // Most often there are no file descriptors left. The connection stays in the
+                // queue, so asking again at once would spin until somebody hangs up.
+                tracing::error!(%error, "a connection cannot be accepted; trying again in a moment");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// The caller gave up before we accepted.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .max_buf_size(limits.header_bytes_max)
+        .max_headers(limits.headers_max)
+        // Many small tools close their writing half after the request and still want the answer.
+        .half_close(true);
+    builder
+        .http2()
+        .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
+        .max_concurrent_streams(128)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024);
+    builder
+}
+
+async fn serve<A: Answers>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    builder: &Builder<TokioExecutor>,
+    answers: Arc<A>,
+    patience: Patience,
+    mut stop: watch::Receiver<bool>,
+) {
+    let watch = Watch::begin(patience);
+    let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch)));
+    let service = ConnectionService { answers, watch: Arc::clone(&watch), peer };
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut look = pin!(sleep_until(watch.first_look()));
+    let mut dismissed = false;
+    loop {
+        tokio::select! {
+            biased;
+            // Whatever went wrong is the caller's doing, and it has heard of it where it can.
+            _ = connection.as_mut() => return,
+            () = look.as_mut() => match watch.verdict() {
+                Verdict::LookAgain(at) => look.as_mut().reset(at),
+                Verdict::Dismiss if !dismissed => {
+                    dismissed = true;
+                    connection.as_mut().graceful_shutdown();
+                    look.as_mut().reset(Instant::now() + patience.header);
+                }
+                Verdict::Dismiss | Verdict::Cut => return,
+            },
+            _ = stop.wait_for(|stop| *stop), if !dismissed => {
+                dismissed = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// The service of one connection.
+struct ConnectionService<A> {
+    answers: Arc<A>,
+    watch: Arc<Watch>,
+    peer: SocketAddr,
+}
+
+impl<A: Answers> Service<Request<Incoming>> for ConnectionService<A> {
+    type Response = Response<Full<Bytes>>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let answering: Answering = self.watch.answering(request.version());
+        let (answers, peer) = (Arc::clone(&self.answers), self.peer);
+        Box::pin(async move {
+            let response = answers.answer(request, peer).await;
+            drop(answering);
+            Ok(response)
+        })
+    }
+}

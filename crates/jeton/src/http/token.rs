@@ -1,0 +1,55 @@
+//! A token request from its first byte to its last: take it whole; read, decide, write.
+
+use std::net::IpAddr;
+
+use http::Request;
+use hyper::body::Incoming as IncomingBody;
+use jeton_dialect::{Answer, Incoming};
+use jeton_engine::error::{Fault, Reason, Refusal};
+
+use super::route::{Found, Path};
+use super::{Front, body};
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The caller may ask again on it.
+    Keep,
+    /// Part of the request was left unread, so nobody knows where the next one would begin.
+    Close,
+}
+
+/// Answers one token request.
+pub(crate) async fn answer(
+    front: &Front,
+    found: &Found,
+    request: Request<IncomingBody>,
+    source: IpAddr,
+) -> Result<(Answer, After), Fault> {
+    let (mount, realm) = (found.mount()?, &found.site.realm);
+    if found.path == Path::Unknown {
+        let refusal = Refusal::from(Reason::PathUnknown);
+        let decision = front.engine.decide(realm, &mount.terms, source, Err(refusal)).await;
+        return Ok((mount.dialect.write(&decision, request.headers()), After::Keep));
+    }
+    let (head, body) = request.into_parts();
+    let body = body::take(body, front.body).await;
+    let after = if body.is_ok() { After::Keep } else { After::Close };
+
+    // Taken only now: a caller that is slow to send must not keep others from being answered.
+    let Ok(_place) = front.in_flight.try_acquire() else {
+        let decision = front.engine.fail(realm, &mount.terms, source, Fault::Overloaded);
+        return Ok((mount.dialect.write(&decision, &head.headers), after));
+    };
+    let incoming = Incoming {
+        method: &head.method,
+        query: head.uri.query(),
+        headers: &head.headers,
+        body: body.as_deref().map_err(|reason| *reason),
+        source,
+    };
+    let asked = mount.dialect.read(&incoming);
+    let asked = asked.as_ref().map(|asked| asked.request()).map_err(Clone::clone);
+    let decision = front.engine.decide(realm, &mount.terms, source, asked).await;
+    Ok((mount.dialect.write(&decision, &head.headers), after))
+}
