@@ -30,8 +30,8 @@ pub enum KeyError {
     /// The key is of a kind (`kty`, `crv`) that we do not use.
     #[error("is of a kind we do not use")]
     KindUnknown,
-    /// The key is of another kind or curve than the algorithm needs.
-    #[error("is not of the kind and curve that {0} needs")]
+    /// The key is of another kind or curve than the algorithm needs, or does not decode.
+    #[error("is not of the kind and curve that {0} needs, or is damaged")]
     KindMismatch(Algorithm),
     /// The key says that it is for another algorithm.
     #[error("says that it is not for {0}")]
@@ -57,6 +57,9 @@ pub enum KeyError {
     /// An RSA public exponent that is even, below 65537 or above 32 bits.
     #[error("the RSA public exponent is even, below 65537 or above 32 bits")]
     RsaExponent,
+    /// An RSA modulus whose primes can be guessed (CVE-2017-15361).
+    #[error("the RSA key comes from a generator whose keys can be factored (CVE-2017-15361)")]
+    RsaWeak,
     /// A secret below 32 bytes (RFC 7518 section 3.2).
     #[error("the secret is shorter than the 32 bytes that HS256 needs (RFC 7518 section 3.2)")]
     SecretShort,
@@ -116,8 +119,8 @@ pub enum JwsError {
     /// No key of the set fits the token's key identifier and algorithm.
     #[error("no known key has the token's key identifier and algorithm")]
     KeyUnknown,
-    /// The token names no key, and too many would fit.
-    #[error("the token names no key, and too many would fit")]
+    /// The token names no key and too many would fit, or it names one that is there twice.
+    #[error("the token names no key and too many would fit, or one that is there twice")]
     KeyAmbiguous,
     /// The signature does not verify.
     #[error("the signature is wrong")]

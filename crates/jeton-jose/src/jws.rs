@@ -176,9 +176,11 @@ impl<'a> Unverified<'a> {
     /// When no key fits, too many fit, or the signature is wrong.
     pub fn verify_with(self, keys: &JwkSet) -> Result<Verified, JwsError> {
         let found = || keys.find(self.header.key_id.as_deref(), self.header.algorithm);
-        match found().take(KEYS_TRIED_MAX + 1).count() {
+        // RFC 7517 section 4.5: an identifier is for one key.
+        let most = if self.header.key_id.is_some() { 1 } else { KEYS_TRIED_MAX };
+        match found().take(most + 1).count() {
             0 => return Err(JwsError::KeyUnknown),
-            count if count > KEYS_TRIED_MAX => return Err(JwsError::KeyAmbiguous),
+            count if count > most => return Err(JwsError::KeyAmbiguous),
             _ => {}
         }
         if !found().any(|key| self.is_signed_by(key)) {

@@ -1,6 +1,7 @@
 //! Keys, parsed once and reused. A key knows the one algorithm it is used with.
 
 mod private;
+mod rsa;
 
 use std::fmt;
 use std::sync::Arc;
@@ -226,6 +227,9 @@ impl VerifyingKey {
     /// or is an RSA key that does not say whether it is for RS256 or PS256.
     pub fn from_jwk(jwk: &str) -> Result<Self, KeyError> {
         let members = Members::parse(jwk)?;
+        if members.is_private() {
+            return Err(KeyError::PrivateWherePublic);
+        }
         match members.algorithms()? {
             [algorithm] => Self::from_members(*algorithm, &members),
             _ => Err(KeyError::AlgorithmMissing),
@@ -376,7 +380,7 @@ fn verification(algorithm: Algorithm) -> Result<&'static dyn VerificationAlgorit
 fn parse(algorithm: Algorithm, public: &Public) -> Result<ParsedPublicKey, KeyError> {
     let parsed = match public {
         Public::Rsa { modulus, exponent } => {
-            check_rsa(modulus, exponent)?;
+            rsa::check(modulus, exponent)?;
             let parameters = match algorithm {
                 Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
                 Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
@@ -393,20 +397,6 @@ fn parse(algorithm: Algorithm, public: &Public) -> Result<ParsedPublicKey, KeyEr
         }
     };
     parsed.map_err(|_| KeyError::Invalid)
-}
-
-/// Size and exponent of an RSA key. Both numbers have no leading zeros.
-fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
-    let unused = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
-    if !RSA_BITS.contains(&(modulus.len() * 8 - unused)) {
-        return Err(KeyError::RsaSize);
-    }
-    let bytes = exponent.len();
-    let value = exponent.iter().take(4).fold(0, |value, byte| value << 8 | u32::from(*byte));
-    if bytes > 4 || value < 65_537 || value.is_multiple_of(2) {
-        return Err(KeyError::RsaExponent);
-    }
-    Ok(())
 }
 
 /// The public key in this DER.

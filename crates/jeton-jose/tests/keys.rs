@@ -1,5 +1,7 @@
 //! Keys: every algorithm signs and verifies, survives being kept, and refuses what is not its own.
 
+#![expect(clippy::unwrap_used, reason = "a test may assume")]
+
 use jeton_jose::jws::{self, Unverified};
 use jeton_jose::{Algorithm, JwkSet, JwsError, KeyError, SigningKey, VerifyingKey, base64url};
 

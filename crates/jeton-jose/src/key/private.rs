@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 use aws_lc_rs::rsa::{KeyPairComponents, KeySize, PublicKeyComponents};
@@ -13,7 +14,7 @@ use aws_lc_rs::signature::{
 };
 use zeroize::Zeroizing;
 
-use super::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, check_rsa, point};
+use super::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, point, rsa};
 use crate::algorithm::Algorithm;
 use crate::error::KeyError;
 use crate::jwk::{Members, Private, Public};
@@ -102,8 +103,11 @@ impl Material {
         label: Label,
         der: &[u8],
     ) -> Result<Self, KeyError> {
-        // The library does not say why it rejects; nearly always the key is of another kind.
-        let mismatch = |_| KeyError::KindMismatch(algorithm);
+        // The library says little more of why it rejects; nearly always the key is of another kind.
+        let mismatch = |rejected: KeyRejected| match rejected.description_() {
+            "TooSmall" | "TooLarge" => KeyError::RsaSize,
+            _ => KeyError::KindMismatch(algorithm),
+        };
         Ok(match (family(algorithm), label) {
             (_, Label::PublicSpki | Label::PublicPkcs1) => {
                 return Err(KeyError::PublicWherePrivate);
@@ -153,7 +157,7 @@ impl Material {
                     .map_err(differ)
             }
             (Family::Rsa(encoding), Public::Rsa { modulus, exponent }, Private::Rsa(parts)) => {
-                check_rsa(modulus, exponent)?;
+                rsa::check(modulus, exponent)?;
                 let [d, p, q, d_p, d_q, q_inv] = parts.as_ref();
                 let components = KeyPairComponents {
                     public_key: PublicKeyComponents { n: modulus, e: exponent },
