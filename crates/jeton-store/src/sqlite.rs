@@ -1,0 +1,379 @@
+//! The SQLite store: what is written goes to one thread, what is read to a few connections.
+
+mod backup;
+mod changes;
+mod checkpoint;
+mod clients;
+mod connect;
+mod events;
+mod keys;
+mod reader;
+mod row;
+mod schema;
+mod tokens;
+mod trouble;
+mod writer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jeton_engine::client::{Client, SecretUse};
+use jeton_engine::clock::Time;
+use jeton_engine::event::{Event, Reference};
+use jeton_engine::key::KeyRecord;
+use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
+use jeton_engine::store::{Changes, Revision, Store, StoreError, TokenFilter};
+use jeton_engine::token::{TokenDigest, TokenRecord};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::reader::Readers;
+use self::writer::{Counts, Job, Write, Writer};
+use crate::error::OpenError;
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In this file; made, readable by its owner alone, when it is not there.
+    File(PathBuf),
+    /// In this process's memory, gone with the store; for tests and trials.
+    Memory,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(formatter, "{}", path.display()),
+            Self::Memory => formatter.write_str("in memory"),
+        }
+    }
+}
+
+/// How a SQLite store works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteSettings {
+    /// How many writes may wait; one more is answered with [`StoreError::Overloaded`].
+    pub queue_max: usize,
+    /// How many writes may share one commit.
+    pub batch_max: usize,
+    /// How many reads run at a time.
+    pub readers: usize,
+    /// How often other processes' changes are looked for.
+    pub poll: Duration,
+    /// How long another process may keep the database locked before a write fails.
+    pub patience: Duration,
+}
+
+impl Default for SqliteSettings {
+    fn default() -> Self {
+        Self {
+            queue_max: 8192,
+            batch_max: 2048,
+            readers: 4,
+            poll: Duration::from_millis(100),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a store has done and has to do, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Writes that wait in the queue.
+    pub waiting: usize,
+    /// Commits since the store was opened.
+    pub commits: u64,
+    /// Writes that those commits made durable.
+    pub writes: u64,
+}
+
+/// The store in a SQLite database.
+pub struct SqliteStore {
+    settings: SqliteSettings,
+    queue: RwLock<Option<mpsc::Sender<Job>>>,
+    counts: Arc<Counts>,
+    readers: Readers,
+    /// A reader of its own, so that news never waits for long reads.
+    watcher: Readers,
+    own_changes: watch::Receiver<()>,
+    revision_seen: AtomicU64,
+    writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SqliteStore")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long [`Store::wait_for_change`] waits at most. It returns even without news, because of two
+/// callers that share a store one might otherwise miss what only the other was told.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+
+impl SqliteStore {
+    /// Opens a database, making or migrating it where needed. Blocks the thread meanwhile.
+    ///
+    /// # Errors
+    /// Says what is wrong with the file and what to do about it; nothing was changed.
+    pub fn open(location: &Location, settings: SqliteSettings) -> Result<Arc<Self>, OpenError> {
+        connect::create(location)?;
+        let mut connection = connect::writer(location, &settings)?;
+        schema::prepare(&mut connection, location, schema::MIGRATIONS)?;
+        let revision = changes::newest(&connection)
+            .map_err(|trouble| connect::explain_trouble(location, trouble))?;
+        let connection = Arc::new(Mutex::new(connection));
+        let readers = Readers::open(location, &settings, settings.readers, &connection)?;
+        let watcher = Readers::open(location, &settings, 1, &connection)?;
+        let (queue, waiting) = mpsc::channel(settings.queue_max.max(1));
+        let (tell, own_changes) = watch::channel(());
+        let counts = Arc::new(Counts::default());
+        let writer =
+            Writer::start(location, &settings, connection, waiting, (tell, Arc::clone(&counts)))?;
+        Ok(Arc::new(Self {
+            settings,
+            queue: RwLock::new(Some(queue)),
+            counts,
+            readers,
+            watcher,
+            own_changes,
+            revision_seen: AtomicU64::new(revision.0),
+            writer: tokio::sync::Mutex::new(Some(writer)),
+        }))
+    }
+
+    /// Writes what waits, moves everything into the database's one file and ends the writer. Later
+    /// calls are answered with [`StoreError::Unreachable`].
+    pub async fn close(&self) {
+        self.queue.write().take();
+        self.readers.close();
+        self.watcher.close();
+        // Whoever comes second waits here until the first is done.
+        let mut writer = self.writer.lock().await;
+        if let Some(thread) = writer.take() {
+            // A writer that panicked has nothing left to finish.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    /// What the store has done and has to do.
+    pub fn activity(&self) -> Activity {
+        let waiting =
+            self.queue.read().as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity());
+        Activity {
+            waiting,
+            commits: self.counts.commits.load(Ordering::Relaxed),
+            writes: self.counts.writes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Copies the database as it is now into a new file, while it is in use, and checks the copy.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is such a file already; it is left alone.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let to = to.to_owned();
+        self.readers.read(move |connection| backup::copy(connection, &to)).await
+    }
+
+    /// Reads the whole database and checks that it is sound.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] with the first things that are not.
+    pub async fn integrity(&self) -> Result<(), StoreError> {
+        self.readers.read(backup::check).await
+    }
+
+    /// Hands a write to the writer and waits until it is durable. Says how much it wrote.
+    async fn write(&self, write: Write) -> Result<u64, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        match self.queue.read().as_ref() {
+            None => return Err(reader::closed()),
+            Some(queue) => queue.try_send(Job { write, answer }).map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Closed(_) => writer_ended(),
+            })?,
+        }
+        outcome.await.unwrap_or_else(|_| Err(writer_ended()))
+    }
+}
+
+fn writer_ended() -> StoreError {
+    StoreError::Unreachable("the thread that writes has ended".to_owned())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn add_client(&self, client: &Client, event: &Event) -> Result<(), StoreError> {
+        let write = Write::AddClient(Box::new((client.clone(), event.clone())));
+        self.write(write).await.map(drop)
+    }
+
+    async fn replace_client(&self, client: &Client, event: &Event) -> Result<(), StoreError> {
+        let write = Write::ReplaceClient(Box::new((client.clone(), event.clone())));
+        self.write(write).await.map(drop)
+    }
+
+    async fn delete_client(
+        &self,
+        realm: &RealmName,
+        id: &ClientId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let write = Write::DeleteClient(Box::new((realm.clone(), id.clone(), event.clone())));
+        self.write(write).await.map(is_some)
+    }
+
+    async fn client(&self, realm: &RealmName, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let (realm, id) = (realm.clone(), id.clone());
+        self.readers.read(move |connection| clients::one(connection, &realm, &id)).await
+    }
+
+    async fn clients(
+        &self,
+        realm: &RealmName,
+        after: Option<&ClientId>,
+        count: u32,
+    ) -> Result<Vec<Client>, StoreError> {
+        let (realm, after) = (realm.clone(), after.cloned());
+        self.readers
+            .read(move |connection| clients::page(connection, &realm, after.as_ref(), count))
+            .await
+    }
+
+    async fn note_secret_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        self.write(Write::NoteSecretUses(uses.to_vec())).await.map(drop)
+    }
+
+    async fn add_key(&self, key: &KeyRecord, event: &Event) -> Result<(), StoreError> {
+        let write = Write::AddKey(Box::new((key.clone(), event.clone())));
+        self.write(write).await.map(drop)
+    }
+
+    async fn add_first_key(&self, key: &KeyRecord, event: &Event) -> Result<bool, StoreError> {
+        let write = Write::AddFirstKey(Box::new((key.clone(), event.clone())));
+        self.write(write).await.map(is_some)
+    }
+
+    async fn change_key(&self, key: &KeyRecord, event: &Event) -> Result<(), StoreError> {
+        let write = Write::ChangeKey(Box::new((key.clone(), event.clone())));
+        self.write(write).await.map(drop)
+    }
+
+    async fn delete_key(
+        &self,
+        realm: &RealmName,
+        id: &KeyId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let write = Write::DeleteKey(Box::new((realm.clone(), id.clone(), event.clone())));
+        self.write(write).await.map(is_some)
+    }
+
+    async fn keys(&self, realm: &RealmName) -> Result<Vec<KeyRecord>, StoreError> {
+        let realm = realm.clone();
+        self.readers.read(move |connection| keys::all(connection, &realm)).await
+    }
+
+    async fn keep_token(&self, token: TokenRecord, event: Option<Event>) -> Result<(), StoreError> {
+        self.write(Write::KeepToken(Box::new((token, event)))).await.map(drop)
+    }
+
+    async fn token(
+        &self,
+        realm: &RealmName,
+        digest: &TokenDigest,
+    ) -> Result<Option<TokenRecord>, StoreError> {
+        let (realm, digest) = (realm.clone(), *digest);
+        self.readers.read(move |connection| tokens::one(connection, &realm, &digest)).await
+    }
+
+    async fn tokens(
+        &self,
+        realm: &RealmName,
+        filter: &TokenFilter,
+        before: Option<&TokenId>,
+        count: u32,
+    ) -> Result<Vec<TokenRecord>, StoreError> {
+        let (realm, filter, before) = (realm.clone(), filter.clone(), before.cloned());
+        self.readers
+            .read(move |connection| {
+                tokens::page(connection, &realm, &filter, before.as_ref(), count)
+            })
+            .await
+    }
+
+    async fn revoke_token(
+        &self,
+        realm: &RealmName,
+        id: &TokenId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let write = Write::RevokeToken(Box::new((realm.clone(), id.clone(), event.clone())));
+        self.write(write).await.map(is_some)
+    }
+
+    async fn keep_events(&self, events: &[Event]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.write(Write::KeepEvents(events.to_vec())).await.map(drop)
+    }
+
+    async fn event(&self, reference: Reference) -> Result<Option<Event>, StoreError> {
+        self.readers.read(move |connection| events::one(connection, reference)).await
+    }
+
+    async fn remove_expired(
+        &self,
+        tokens_before: Time,
+        events_before: Time,
+        count: u32,
+    ) -> Result<u64, StoreError> {
+        self.write(Write::RemoveExpired { tokens_before, events_before, count }).await
+    }
+
+    async fn changes(&self, revision: Revision) -> Result<Changes, StoreError> {
+        self.watcher.read(move |connection| changes::after(connection, revision)).await
+    }
+
+    async fn wait_for_change(&self) -> Result<(), StoreError> {
+        let seen = self.revision_seen.load(Ordering::Relaxed);
+        let end = tokio::time::Instant::now() + WAIT_MAX;
+        let mut own_changes = self.own_changes.clone();
+        loop {
+            own_changes.mark_unchanged();
+            let revision = self.watcher.read(changes::newest).await?;
+            let now = tokio::time::Instant::now();
+            if revision.0 != seen || now >= end {
+                self.revision_seen.store(revision.0, Ordering::Relaxed);
+                return Ok(());
+            }
+            // This process's changes are told by the writer, other processes' are looked for.
+            tokio::select! {
+                told = own_changes.changed() => told.map_err(|_| writer_ended())?,
+                () = tokio::time::sleep_until(end.min(now + self.settings.poll)) => {}
+            }
+        }
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.write(Write::Check).await?;
+        self.readers.read(|connection| changes::newest(connection).map(drop)).await
+    }
+}
+
+fn is_some(count: u64) -> bool {
+    count > 0
+}

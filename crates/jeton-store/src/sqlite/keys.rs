@@ -1,0 +1,154 @@
+//! Signing keys in SQLite. An index sees to it that a realm has one active key an algorithm.
+
+use jeton_engine::clock::Time;
+use jeton_engine::event::Event;
+use jeton_engine::key::{KeyRecord, KeyStatus};
+use jeton_engine::name::{KeyId, RealmName};
+use jeton_engine::store::{Change, StoreError};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::row::Columns;
+use super::trouble::{Trouble, is_duplicate};
+use super::{changes, events};
+
+const STATUSES: &[(&str, KeyStatus)] = &[
+    (KeyStatus::Upcoming.name(), KeyStatus::Upcoming),
+    (KeyStatus::Active.name(), KeyStatus::Active),
+    (KeyStatus::Retired.name(), KeyStatus::Retired),
+];
+
+/// Adds a key; an active one takes the place of the one before it.
+pub(super) fn add(connection: &Connection, key: &KeyRecord, event: &Event) -> Result<u64, Trouble> {
+    if key.status == KeyStatus::Active {
+        retire_active(connection, &key.realm, key.algorithm.name(), key.created_at)?;
+    }
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO signing_key (realm, id, algorithm, status, sealed, public_jwk, \
+             created_at, activated_at, retired_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            key.realm.as_str(),
+            key.id.as_str(),
+            key.algorithm.name(),
+            key.status.name(),
+            key.sealed,
+            key.public_jwk,
+            key.created_at.milliseconds(),
+            key.activated_at.map(Time::milliseconds),
+            key.retired_at.map(Time::milliseconds),
+        ]);
+    match inserted {
+        Err(error) if is_duplicate(&error) => return Err(StoreError::Exists.into()),
+        other => other?,
+    };
+    told(connection, &key.realm, event)
+}
+
+/// Adds a key where the realm has no active one of its algorithm.
+pub(super) fn add_first(
+    connection: &Connection,
+    key: &KeyRecord,
+    event: &Event,
+) -> Result<u64, Trouble> {
+    let has_one = connection
+        .prepare_cached(
+            "SELECT 1 FROM signing_key WHERE realm = ?1 AND algorithm = ?2 AND status = 'active'",
+        )?
+        .exists(params![key.realm.as_str(), key.algorithm.name()])?;
+    if has_one { Ok(0) } else { add(connection, key, event) }
+}
+
+/// Replaces a key's status and moments.
+pub(super) fn change(
+    connection: &Connection,
+    key: &KeyRecord,
+    event: &Event,
+) -> Result<u64, Trouble> {
+    let stored: Option<(String, String)> = connection
+        .prepare_cached("SELECT algorithm, status FROM signing_key WHERE realm = ?1 AND id = ?2")?
+        .query_row([key.realm.as_str(), key.id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((algorithm, status)) = stored else { return Err(StoreError::Missing.into()) };
+    if key.status == KeyStatus::Active && status != KeyStatus::Active.name() {
+        let at = key.activated_at.unwrap_or(event.at);
+        retire_active(connection, &key.realm, &algorithm, at)?;
+    }
+    connection
+        .prepare_cached(
+            "UPDATE signing_key SET status = ?3, created_at = ?4, activated_at = ?5, \
+             retired_at = ?6 WHERE realm = ?1 AND id = ?2",
+        )?
+        .execute(params![
+            key.realm.as_str(),
+            key.id.as_str(),
+            key.status.name(),
+            key.created_at.milliseconds(),
+            key.activated_at.map(Time::milliseconds),
+            key.retired_at.map(Time::milliseconds),
+        ])?;
+    told(connection, &key.realm, event)
+}
+
+/// Deletes a key.
+pub(super) fn delete(
+    connection: &Connection,
+    realm: &RealmName,
+    id: &KeyId,
+    event: &Event,
+) -> Result<u64, Trouble> {
+    let deleted = connection
+        .prepare_cached("DELETE FROM signing_key WHERE realm = ?1 AND id = ?2")?
+        .execute([realm.as_str(), id.as_str()])?;
+    if deleted == 0 { Ok(0) } else { told(connection, realm, event) }
+}
+
+/// A realm's keys, in the order they were made.
+pub(super) fn all(connection: &Connection, realm: &RealmName) -> Result<Vec<KeyRecord>, Trouble> {
+    let mut select = connection.prepare_cached(
+        "SELECT realm, id, algorithm, status, sealed, public_jwk, created_at, activated_at, \
+         retired_at FROM signing_key WHERE realm = ?1 ORDER BY created_at, seq",
+    )?;
+    let mut rows = select.query([realm.as_str()])?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.push(read(row)?);
+    }
+    Ok(keys)
+}
+
+fn retire_active(
+    connection: &Connection,
+    realm: &RealmName,
+    algorithm: &str,
+    at: Time,
+) -> Result<(), Trouble> {
+    connection
+        .prepare_cached(
+            "UPDATE signing_key SET status = 'retired', retired_at = ?3 \
+             WHERE realm = ?1 AND algorithm = ?2 AND status = 'active'",
+        )?
+        .execute(params![realm.as_str(), algorithm, at.milliseconds()])?;
+    Ok(())
+}
+
+fn told(connection: &Connection, realm: &RealmName, event: &Event) -> Result<u64, Trouble> {
+    events::keep(connection, event)?;
+    changes::note(connection, event.at, &Change::Keys(realm.clone()))?;
+    Ok(1)
+}
+
+fn read(row: &Row<'_>) -> Result<KeyRecord, Trouble> {
+    let mut columns = Columns::new("signing_key", row);
+    Ok(KeyRecord {
+        realm: columns.parsed()?,
+        id: columns.parsed()?,
+        algorithm: columns.parsed()?,
+        status: columns.one_of(STATUSES)?,
+        sealed: columns.value()?,
+        public_jwk: columns.value()?,
+        created_at: columns.time()?,
+        activated_at: columns.time_if_any()?,
+        retired_at: columns.time_if_any()?,
+    })
+}

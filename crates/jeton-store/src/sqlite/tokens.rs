@@ -1,0 +1,184 @@
+//! Tokens in SQLite: the one table that is written for every stored token, and looked up by digest.
+
+use jeton_engine::clock::Time;
+use jeton_engine::event::Event;
+use jeton_engine::name::{ClientId, RealmName, TokenId};
+use jeton_engine::store::{Change, StoreError, TokenFilter};
+use jeton_engine::token::{TokenDigest, TokenFormat, TokenOrigin, TokenRecord};
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement, named_params, params};
+
+use super::row::{Columns, list_text};
+use super::trouble::{Trouble, integer, is_duplicate};
+use super::{changes, events};
+
+/// Writes a token.
+pub(super) const INSERT: &str = "INSERT INTO token \
+    (realm, id, digest, format, name, client_id, subject, scope, audiences, issued_at, \
+     expires_at, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scope, audiences, \
+    issued_at, expires_at, revoked_at";
+
+/// Leaves out the tokens that went with their client.
+const IS_THERE: &str = "NOT EXISTS (SELECT 1 FROM deleted_client WHERE \
+    deleted_client.realm = token.realm AND deleted_client.client_id = token.client_id AND \
+    token.seq <= deleted_client.through)";
+
+const FORMATS: &[(&str, TokenFormat)] = &[
+    (TokenFormat::Jwt.name(), TokenFormat::Jwt),
+    (TokenFormat::Stored.name(), TokenFormat::Stored),
+];
+
+/// Keeps a token by a prepared [`INSERT`].
+pub(super) fn keep_with(insert: &mut Statement<'_>, token: &TokenRecord) -> Result<(), Trouble> {
+    let name = match &token.origin {
+        TokenOrigin::Endpoint => None,
+        TokenOrigin::ByHand(name) => Some(&**name),
+    };
+    let inserted = insert.execute(params![
+        token.realm.as_str(),
+        token.id.as_str(),
+        token.digest,
+        token.format.name(),
+        name,
+        token.client_id.as_str(),
+        token.subject.as_str(),
+        token.scope.to_string(),
+        list_text(&token.audiences)?,
+        token.issued_at.milliseconds(),
+        token.expires_at.map(Time::milliseconds),
+        token.revoked_at.map(Time::milliseconds),
+    ]);
+    match inserted {
+        Err(error) if is_duplicate(&error) => Err(StoreError::Exists.into()),
+        other => Ok(other.map(|_| ())?),
+    }
+}
+
+/// The token with this digest.
+pub(super) fn one(
+    connection: &Connection,
+    realm: &RealmName,
+    digest: &TokenDigest,
+) -> Result<Option<TokenRecord>, Trouble> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM token WHERE substr(digest, 1, 8) = substr(?2, 1, 8) \
+         AND digest = ?2 AND realm = ?1 AND {IS_THERE}"
+    ))?;
+    let mut rows = select.query(params![realm.as_str(), digest])?;
+    rows.next()?.map(read).transpose()
+}
+
+/// Up to `count` tokens of a realm that are older than `before`, the newest first.
+pub(super) fn page(
+    connection: &Connection,
+    realm: &RealmName,
+    filter: &TokenFilter,
+    before: Option<&TokenId>,
+    count: u32,
+) -> Result<Vec<TokenRecord>, Trouble> {
+    let of_client =
+        if filter.client_id.is_some() { "client_id = :client" } else { ":client IS NULL" };
+    let by_hand = if filter.by_hand_only { "name IS NOT NULL" } else { "TRUE" };
+    let index = if filter.by_hand_only { "INDEXED BY token_by_hand" } else { "" };
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM token {index} WHERE realm = :realm AND id < :before \
+         AND {of_client} AND {by_hand} AND {IS_THERE} ORDER BY id DESC LIMIT :count"
+    ))?;
+    let mut rows = select.query(named_params! {
+        ":realm": realm.as_str(),
+        // No identifier has a character as late as this one.
+        ":before": before.map_or("~", TokenId::as_str),
+        ":client": filter.client_id.as_ref().map(ClientId::as_str),
+        ":count": count,
+    })?;
+    let mut tokens = Vec::new();
+    while let Some(row) = rows.next()? {
+        tokens.push(read(row)?);
+    }
+    Ok(tokens)
+}
+
+/// Marks a token revoked; only the first time it is an event and a change.
+pub(super) fn revoke(
+    connection: &Connection,
+    realm: &RealmName,
+    id: &TokenId,
+    event: &Event,
+) -> Result<u64, Trouble> {
+    let found: Option<(TokenDigest, Option<i64>)> = connection
+        .prepare_cached(&format!(
+            "SELECT digest, revoked_at FROM token WHERE realm = ?1 AND id = ?2 AND {IS_THERE}"
+        ))?
+        .query_row([realm.as_str(), id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((digest, revoked_at)) = found else { return Ok(0) };
+    if revoked_at.is_some() {
+        return Ok(1);
+    }
+    connection
+        .prepare_cached("UPDATE token SET revoked_at = ?3 WHERE realm = ?1 AND id = ?2")?
+        .execute(params![realm.as_str(), id.as_str(), event.at.milliseconds()])?;
+    events::keep(connection, event)?;
+    changes::note(connection, event.at, &Change::TokenRevoked(realm.clone(), digest))?;
+    Ok(1)
+}
+
+/// Makes all of a client's tokens disappear, however many they are, in a moment.
+pub(super) fn delete_of_client(
+    connection: &Connection,
+    realm: &RealmName,
+    id: &ClientId,
+) -> Result<(), Trouble> {
+    connection
+        .prepare_cached(
+            "DELETE FROM token INDEXED BY token_lasting WHERE realm = ?1 AND client_id = ?2 \
+             AND (name IS NOT NULL OR expires_at IS NULL)",
+        )?
+        .execute([realm.as_str(), id.as_str()])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO deleted_client (realm, client_id, through) \
+             SELECT ?1, ?2, seq FROM sqlite_sequence WHERE name = 'token' \
+             ON CONFLICT (realm, client_id) DO UPDATE SET through = excluded.through",
+        )?
+        .execute([realm.as_str(), id.as_str()])?;
+    Ok(())
+}
+
+/// Removes up to `count` tokens that expired before `before`.
+pub(super) fn remove(connection: &Connection, before: Time, count: u64) -> Result<u64, Trouble> {
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM token WHERE seq IN (SELECT seq FROM token INDEXED BY token_expiry \
+             WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
+        )?
+        .execute(params![before.milliseconds(), integer(count)?])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM deleted_client \
+             WHERE through < coalesce((SELECT min(seq) FROM token), through + 1)",
+        )?
+        .execute([])?;
+    Ok(removed as u64)
+}
+
+fn read(row: &Row<'_>) -> Result<TokenRecord, Trouble> {
+    let mut columns = Columns::new("token", row);
+    Ok(TokenRecord {
+        realm: columns.parsed()?,
+        id: columns.parsed()?,
+        digest: columns.value()?,
+        format: columns.one_of(FORMATS)?,
+        origin: columns
+            .value::<Option<Box<str>>>()?
+            .map_or(TokenOrigin::Endpoint, TokenOrigin::ByHand),
+        client_id: columns.parsed()?,
+        subject: columns.parsed()?,
+        scope: columns.parsed()?,
+        audiences: columns.list()?,
+        issued_at: columns.time()?,
+        expires_at: columns.time_if_any()?,
+        revoked_at: columns.time_if_any()?,
+    })
+}

@@ -1,0 +1,282 @@
+//! The one thread that writes. It takes everything that waits, does it in one transaction, and
+//! answers all who wait only after the commit.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use jeton_engine::client::{Client, SecretUse};
+use jeton_engine::clock::Time;
+use jeton_engine::event::Event;
+use jeton_engine::key::KeyRecord;
+use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
+use jeton_engine::store::StoreError;
+use jeton_engine::token::TokenRecord;
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, ErrorCode, MAIN_DB, Statement};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::{oneshot, watch};
+
+use super::checkpoint::Checkpointer;
+use super::reader::Shared;
+use super::trouble::Trouble;
+use super::{Location, SqliteSettings, changes, clients, connect, events, keys, schema, tokens};
+use crate::error::OpenError;
+
+/// Something to be written.
+pub(super) enum Write {
+    AddClient(Box<(Client, Event)>),
+    ReplaceClient(Box<(Client, Event)>),
+    DeleteClient(Box<(RealmName, ClientId, Event)>),
+    NoteSecretUses(Vec<SecretUse>),
+    AddKey(Box<(KeyRecord, Event)>),
+    AddFirstKey(Box<(KeyRecord, Event)>),
+    ChangeKey(Box<(KeyRecord, Event)>),
+    DeleteKey(Box<(RealmName, KeyId, Event)>),
+    KeepToken(Box<(TokenRecord, Option<Event>)>),
+    RevokeToken(Box<(RealmName, TokenId, Event)>),
+    KeepEvents(Vec<Event>),
+    RemoveExpired { tokens_before: Time, events_before: Time, count: u32 },
+    Check,
+}
+
+/// A write and who waits for it.
+pub(super) struct Job {
+    /// What to write.
+    pub(super) write: Write,
+    /// Who waits: for how much was written, or why nothing was.
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+type Outcome = Result<u64, StoreError>;
+
+/// What the writer has done.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// Commits.
+    pub(super) commits: AtomicU64,
+    /// Writes in them.
+    pub(super) writes: AtomicU64,
+}
+
+/// The thread's own.
+pub(super) struct Writer {
+    location: Location,
+    settings: SqliteSettings,
+    connection: Shared,
+    waiting: Receiver<Job>,
+    tell: watch::Sender<()>,
+    counts: Arc<Counts>,
+    checkpointer: Option<(SyncSender<()>, JoinHandle<()>)>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(
+        location: &Location,
+        settings: &SqliteSettings,
+        connection: Shared,
+        waiting: Receiver<Job>,
+        news: (watch::Sender<()>, Arc<Counts>),
+    ) -> Result<JoinHandle<()>, OpenError> {
+        let unusable = |error: std::io::Error| OpenError::Unusable {
+            place: location.to_string(),
+            reason: format!("no thread can be started: {error}"),
+        };
+        let mut checkpointer = None;
+        if let Location::File(path) = location {
+            let (commits, committed) = sync_channel(1);
+            let checkpoints = Checkpointer::open(path, Arc::clone(&connection), committed)
+                .map_err(|error| connect::explain(location, &error))?;
+            let thread = thread::Builder::new().name("jeton-checkpoint".to_owned());
+            let thread = thread.spawn(move || checkpoints.run()).map_err(unusable)?;
+            checkpointer = Some((commits, thread));
+        }
+        let (location, settings) = (location.clone(), settings.clone());
+        let (tell, counts) = news;
+        let writer = Self { location, settings, connection, waiting, tell, counts, checkpointer };
+        let thread = thread::Builder::new().name("jeton-writer".to_owned());
+        thread.spawn(move || writer.run()).map_err(unusable)
+    }
+
+    fn run(mut self) {
+        let mut jobs = Vec::new();
+        while self.waiting.blocking_recv_many(&mut jobs, self.settings.batch_max.max(1)) > 0 {
+            self.serve(&mut jobs);
+        }
+        if let Some((commits, thread)) = self.checkpointer.take() {
+            drop(commits);
+            // A thread that panicked leaves the checkpoint to us.
+            let _ = thread.join();
+            let truncated =
+                self.connection.lock().wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE);
+            if let Err(error) = truncated {
+                // Nothing is lost: the log is read when the database is opened again.
+                tracing::debug!(%error, "the database's log was left for the next start");
+            }
+        }
+    }
+
+    fn serve(&self, jobs: &mut Vec<Job>) {
+        let done = {
+            let mut connection = self.connection.lock();
+            let done = transact(&connection, jobs);
+            if let Err(trouble) = &done {
+                self.mend(&mut connection, trouble);
+            }
+            done
+        };
+        match done {
+            Ok(outcomes) => {
+                self.counts.commits.fetch_add(1, Ordering::Relaxed);
+                self.counts.writes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+                if let Some((commits, _)) = &self.checkpointer {
+                    // A full channel has told the checkpointer already.
+                    let _ = commits.try_send(());
+                }
+                if jobs.iter().any(|job| job.write.is_a_change()) {
+                    self.tell.send_replace(());
+                }
+                for (job, outcome) in jobs.drain(..).zip(outcomes) {
+                    // Who no longer waits needs no answer.
+                    let _ = job.answer.send(outcome);
+                }
+            }
+            Err(trouble) => {
+                let error = StoreError::from(trouble);
+                tracing::error!(%error, writes = jobs.len(), "the database could not be written");
+                for job in jobs.drain(..) {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Makes the connection usable again after a transaction that failed as a whole.
+    fn mend(&self, connection: &mut Connection, trouble: &Trouble) {
+        if !connection.is_autocommit() {
+            // If this fails too, a new connection is the way out.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        let Trouble::Sqlite(error) = trouble else { return };
+        let locked = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked, ErrorCode::DiskFull];
+        let harmless = error.sqlite_error_code().is_some_and(|code| locked.contains(&code));
+        if self.location == Location::Memory || (harmless && connection.is_autocommit()) {
+            return;
+        }
+        let fresh = connect::writer(&self.location, &self.settings)
+            .and_then(|fresh| schema::enforce(&fresh, &self.location).map(|()| fresh));
+        match fresh {
+            Ok(fresh) => drop(mem::replace(connection, fresh)),
+            Err(error) => tracing::warn!(%error, "the database could not be opened again"),
+        }
+    }
+}
+
+/// Does all jobs in one transaction; an error is about all of them, and none was done.
+fn transact(connection: &Connection, jobs: &[Job]) -> Result<Vec<Outcome>, Trouble> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let mut insert_token = connection.prepare_cached(tokens::INSERT)?;
+    let mut insert_event = connection.prepare_cached(events::INSERT)?;
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        outcomes.push(match &job.write {
+            Write::KeepToken(kept) => keep_token(&mut insert_token, &mut insert_event, kept)?,
+            write => isolate(connection, write)?,
+        });
+    }
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    Ok(outcomes)
+}
+
+/// Keeps a token without a savepoint, which would cost as much again: when the first statement
+/// fails nothing was written, and the second fails only when nothing can be written at all.
+fn keep_token(
+    insert_token: &mut Statement<'_>,
+    insert_event: &mut Statement<'_>,
+    (token, event): &(TokenRecord, Option<Event>),
+) -> Result<Outcome, Trouble> {
+    match tokens::keep_with(insert_token, token) {
+        Ok(()) => {}
+        Err(Trouble::Store(error)) => return Ok(Err(error)),
+        Err(trouble) => return Err(trouble),
+    }
+    if let Some(event) = event {
+        events::keep_with(insert_event, event)?;
+    }
+    Ok(Ok(1))
+}
+
+/// Does one write so that its failure undoes it and nothing else.
+fn isolate(connection: &Connection, write: &Write) -> Result<Outcome, Trouble> {
+    connection.prepare_cached("SAVEPOINT one")?.execute([])?;
+    let outcome = write.perform(connection);
+    // After some errors SQLite has rolled back everything: then everything has failed.
+    if let Err(trouble) = outcome {
+        if connection.is_autocommit() {
+            return Err(trouble);
+        }
+        connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
+        connection.prepare_cached("RELEASE one")?.execute([])?;
+        return Ok(Err(trouble.into()));
+    }
+    connection.prepare_cached("RELEASE one")?.execute([])?;
+    Ok(outcome.map_err(StoreError::from))
+}
+
+impl Write {
+    fn perform(&self, connection: &Connection) -> Result<u64, Trouble> {
+        match self {
+            Self::AddClient(write) => clients::add(connection, &write.0, &write.1),
+            Self::ReplaceClient(write) => clients::replace(connection, &write.0, &write.1),
+            Self::DeleteClient(write) => clients::delete(connection, &write.0, &write.1, &write.2),
+            Self::NoteSecretUses(uses) => clients::note_uses(connection, uses),
+            Self::AddKey(write) => keys::add(connection, &write.0, &write.1),
+            Self::AddFirstKey(write) => keys::add_first(connection, &write.0, &write.1),
+            Self::ChangeKey(write) => keys::change(connection, &write.0, &write.1),
+            Self::DeleteKey(write) => keys::delete(connection, &write.0, &write.1, &write.2),
+            Self::KeepToken(write) => {
+                let mut insert_token = connection.prepare_cached(tokens::INSERT)?;
+                let mut insert_event = connection.prepare_cached(events::INSERT)?;
+                Ok(keep_token(&mut insert_token, &mut insert_event, write)??)
+            }
+            Self::RevokeToken(write) => tokens::revoke(connection, &write.0, &write.1, &write.2),
+            Self::KeepEvents(events) => events::keep_all(connection, events),
+            Self::RemoveExpired { tokens_before, events_before, count } => {
+                remove_expired(connection, *tokens_before, *events_before, *count)
+            }
+            Self::Check => {
+                let mut update =
+                    connection.prepare_cached("UPDATE probe SET checks = checks + 1")?;
+                Ok(update.execute([])? as u64)
+            }
+        }
+    }
+
+    /// Whether others may have to hear of it.
+    fn is_a_change(&self) -> bool {
+        !matches!(
+            self,
+            Self::KeepToken(_)
+                | Self::KeepEvents(_)
+                | Self::NoteSecretUses(_)
+                | Self::RemoveExpired { .. }
+                | Self::Check
+        )
+    }
+}
+
+fn remove_expired(
+    connection: &Connection,
+    tokens_before: Time,
+    events_before: Time,
+    count: u32,
+) -> Result<u64, Trouble> {
+    let count = u64::from(count);
+    let mut removed = tokens::remove(connection, tokens_before, count)?;
+    removed += events::remove(connection, events_before, count - removed)?;
+    removed += changes::remove(connection, events_before, count - removed)?;
+    Ok(removed)
+}

@@ -1,0 +1,100 @@
+//! What the methods of the `Store` trait mean, case by case, for every database.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may assume")]
+
+use std::sync::Arc;
+
+use jeton_engine::store::Store;
+use jeton_store::{Location, SqliteSettings, SqliteStore};
+use tempfile::TempDir;
+
+#[path = "conformance/clients.rs"]
+mod clients;
+#[path = "conformance/feed.rs"]
+mod feed;
+#[path = "conformance/keys.rs"]
+mod keys;
+#[path = "conformance/round_trip.rs"]
+mod round_trip;
+#[path = "conformance/sample.rs"]
+mod sample;
+#[path = "conformance/tokens.rs"]
+mod tokens;
+
+/// A fresh store, and what must stay as long as it is used.
+struct Fresh {
+    store: Arc<dyn Store>,
+    _directory: Option<TempDir>,
+}
+
+/// Runs every case on a database of its own, made by `$fresh`.
+macro_rules! conformance {
+    ($backend:ident, $fresh:path) => {
+        conformance! { $backend, $fresh,
+            clients: a_client_comes_back_as_it_was_added
+                a_client_is_added_once
+                a_client_is_replaced_with_its_secrets
+                a_replacement_needs_the_next_revision
+                of_many_replacements_at_once_one_wins
+                the_later_of_two_last_uses_survives_a_replacement
+                deleting_a_client_takes_its_secrets_and_tokens_with_it
+                a_client_made_again_has_nothing_of_the_old_one
+                clients_come_in_the_byte_order_of_their_identifiers
+                every_client_of_a_page_has_its_own_secrets
+                uses_of_secrets_are_noted_when_they_are_later;
+            keys: keys_come_back_in_the_order_they_were_made
+                a_key_is_added_once
+                an_active_key_retires_the_one_before_it
+                of_many_first_keys_at_once_one_is_added
+                a_changed_key_keeps_all_but_status_and_moments
+                a_key_that_becomes_active_retires_the_one_before_it
+                a_deleted_key_is_gone;
+            tokens: a_token_is_found_by_its_digest
+                a_token_is_kept_once
+                an_event_is_kept_with_its_token
+                tokens_come_newest_first
+                tokens_are_filtered
+                a_revoked_token_keeps_its_first_moment
+                only_expired_tokens_are_removed
+                old_events_and_changes_are_removed
+                no_more_is_removed_than_asked
+                events_are_found_by_their_reference;
+            feed: a_new_store_has_no_changes
+                changes_come_in_the_order_they_happened
+                what_is_no_change_is_not_told
+                what_was_refused_is_not_told
+                removed_changes_are_everything
+                a_revision_from_the_future_is_everything
+                a_change_made_before_the_wait_ends_it
+                a_change_made_meanwhile_ends_the_wait
+                without_a_change_the_wait_goes_on
+                a_store_in_order_passes_its_check;
+            round_trip: any_client_and_any_token_come_back_as_they_were;
+        }
+    };
+    ($backend:ident, $fresh:path, $($module:ident: $($case:ident)+;)+) => {
+        mod $backend {
+            $(mod $module {
+                $(#[tokio::test]
+                async fn $case() {
+                    let fresh = $fresh();
+                    crate::$module::$case(std::sync::Arc::clone(&fresh.store)).await;
+                })+
+            })+
+        }
+    };
+}
+
+conformance!(sqlite_file, crate::sqlite_file_store);
+conformance!(sqlite_memory, crate::sqlite_memory_store);
+
+fn sqlite_file_store() -> Fresh {
+    let directory = TempDir::new().unwrap();
+    let location = Location::File(directory.path().join("jeton.db"));
+    let store = SqliteStore::open(&location, SqliteSettings::default()).unwrap();
+    Fresh { store, _directory: Some(directory) }
+}
+
+fn sqlite_memory_store() -> Fresh {
+    let store = SqliteStore::open(&Location::Memory, SqliteSettings::default()).unwrap();
+    Fresh { store, _directory: None }
+}

@@ -1,0 +1,111 @@
+//! Records to keep: small ones that differ where a test says so.
+
+use jeton_engine::client::{Client, ClientStatus, Lock, Secret, SecretDigest};
+use jeton_engine::clock::{Random, Time};
+use jeton_engine::event::{Event, EventKind, Reference};
+use jeton_engine::jose::Algorithm;
+use jeton_engine::key::{KeyRecord, KeyStatus};
+use jeton_engine::name::{ClientId, RealmName, SecretId, TokenId};
+use jeton_engine::token::{TokenFormat, TokenOrigin, TokenRecord};
+
+/// A moment, in seconds after the one at which all tests begin.
+pub fn at(seconds: i64) -> Time {
+    Time::from_seconds(1_700_000_000 + seconds)
+}
+
+pub fn main() -> RealmName {
+    "main".parse().unwrap()
+}
+
+pub fn other() -> RealmName {
+    "other".parse().unwrap()
+}
+
+pub fn id(text: &str) -> ClientId {
+    text.parse().unwrap()
+}
+
+pub fn token_id(text: &str) -> TokenId {
+    text.parse().unwrap()
+}
+
+/// An event with a reference that no other has.
+pub fn event(kind: EventKind) -> Event {
+    Event {
+        at: at(0),
+        reference: Reference::new(&Random::System),
+        realm: main(),
+        kind,
+        client_id: Some(id("orders")),
+        source: Some("2001:db8::1".parse().unwrap()),
+        detail: Some("something to know".into()),
+    }
+}
+
+/// A client with nothing that may be absent.
+pub fn client(client_id: &str) -> Client {
+    Client {
+        realm: main(),
+        id: id(client_id),
+        name: None,
+        subject: None,
+        status: ClientStatus::Enabled,
+        lock: Lock::Open,
+        scope: "read write".parse().unwrap(),
+        audiences: Vec::new(),
+        lifetime: None,
+        networks: Vec::new(),
+        authentication: Vec::new(),
+        secrets: Vec::new(),
+        created_at: at(0),
+        changed_at: at(0),
+        revision: 1,
+    }
+}
+
+/// A secret that somebody generated.
+pub fn secret(secret_id: &str) -> Secret {
+    Secret {
+        id: secret_id.parse::<SecretId>().unwrap(),
+        name: None,
+        digest: SecretDigest::Generated([7; 32]),
+        created_at: at(0),
+        expires_at: None,
+        last_used_at: None,
+    }
+}
+
+/// A key with this status.
+pub fn key(key_id: &str, algorithm: Algorithm, status: KeyStatus) -> KeyRecord {
+    KeyRecord {
+        realm: main(),
+        id: key_id.parse().unwrap(),
+        algorithm,
+        status,
+        sealed: vec![0, 1, 2, 255],
+        public_jwk: Some(r#"{"kty":"OKP"}"#.to_owned()),
+        created_at: at(1),
+        activated_at: (status == KeyStatus::Active).then(|| at(1)),
+        retired_at: None,
+    }
+}
+
+/// A token of `orders` that lives for an hour; `number` orders it among the others.
+pub fn token(number: u16) -> TokenRecord {
+    let mut digest = [0; 32];
+    digest[..2].copy_from_slice(&number.to_be_bytes());
+    TokenRecord {
+        realm: main(),
+        id: token_id(&format!("t{number:05}")),
+        digest,
+        format: TokenFormat::Stored,
+        origin: TokenOrigin::Endpoint,
+        client_id: id("orders"),
+        subject: "orders".parse().unwrap(),
+        scope: "read".parse().unwrap(),
+        audiences: Vec::new(),
+        issued_at: at(0),
+        expires_at: Some(at(3600)),
+        revoked_at: None,
+    }
+}
