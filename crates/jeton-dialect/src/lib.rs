@@ -8,6 +8,7 @@
 mod check;
 mod dialect;
 mod dialects;
+pub mod exchange;
 mod problem;
 mod raw;
 mod read;

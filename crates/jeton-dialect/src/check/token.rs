@@ -107,7 +107,6 @@ pub(super) fn duration(text: &Said<String>, finder: &mut Finder<'_>) -> Option<D
 }
 
 /// The outer `Option` is for problems, the inner for formats that the realm decides.
-#[expect(clippy::option_option, reason = "no shape is a meaning of its own here")]
 fn shape(said: &Said<raw::Token>, finder: &mut Finder<'_>) -> Option<Option<TokenShape>> {
     let Some(format) = &said.format else {
         if !said.spoiled.contains(&"format") {
