@@ -8,7 +8,8 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use jeton_dialect::{Dialect, Dialects, Incoming};
-use jeton_engine::client::{Client, ClientStatus, Lock};
+use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock};
 use jeton_engine::clock::{Random, Time};
 use jeton_engine::error::{Error, Kind, Reason, Refusal};
 use jeton_engine::event::Reference;
@@ -29,12 +30,14 @@ fn client() -> Arc<Client> {
         name: Some("Ada \"the\" Countess".into()),
         subject: Some("210263".parse().unwrap()),
         status: ClientStatus::Enabled,
+        role: ClientRole::Client,
         lock: Lock::Open,
         scope: "read write".parse().unwrap(),
         audiences: Vec::new(),
         lifetime: None,
         networks: Vec::new(),
         authentication: Vec::new(),
+        claims: CustomClaims::default(),
         secrets: Vec::new(),
         created_at: NOW,
         changed_at: NOW,

@@ -5,6 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::claims::CustomClaims;
 use crate::clock::Time;
 use crate::name::{Audience, ClientId, RealmName, SecretId, Subject};
 use crate::request::AuthenticationMethod;
@@ -24,6 +25,8 @@ pub struct Client {
     pub subject: Option<Subject>,
     /// Whether it may have tokens at all.
     pub status: ClientStatus,
+    /// What it is to the realm.
+    pub role: ClientRole,
     /// Whether wrong guesses or nobody have locked it.
     pub lock: Lock,
     /// The scope it may have; also what it gets when it asks for none.
@@ -36,6 +39,8 @@ pub struct Client {
     pub networks: Vec<IpNet>,
     /// The ways it may authenticate; any way of presenting its secret when empty.
     pub authentication: Vec<AuthenticationMethod>,
+    /// What it adds to its tokens, where the dialect leaves their shape to the realm.
+    pub claims: CustomClaims,
     /// Its secrets, the oldest first.
     pub secrets: Vec<Secret>,
     /// When it was made.
@@ -64,6 +69,17 @@ pub enum ClientStatus {
     Enabled,
     /// An operator said no.
     Disabled,
+}
+
+/// What a client is to its realm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientRole {
+    /// It has tokens, and may ask about its own.
+    #[default]
+    Client,
+    /// It also serves resources: it may introspect every token of the realm.
+    ResourceServer,
 }
 
 /// Whether an account is locked after wrong guesses.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::clock::Time;
 use crate::engine::Engine;
+use crate::event::Reference;
 use crate::live::RealmState;
 use crate::terms::Terms;
 
@@ -15,4 +16,5 @@ pub(crate) struct Deciding<'a> {
     pub(crate) terms: &'a Terms,
     pub(crate) source: IpAddr,
     pub(crate) now: Time,
+    pub(crate) reference: Reference,
 }

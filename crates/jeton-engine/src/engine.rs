@@ -19,10 +19,10 @@ use crate::guesses::Guesses;
 use crate::issue::issue;
 use crate::limiter::SourceWindows;
 use crate::live::Memory;
-pub use crate::live::RealmState;
+pub use crate::live::{PublishedKeys, RealmState};
 use crate::manage::Manage;
 use crate::master_key::MasterKey;
-use crate::name::RealmName;
+use crate::name::{ClientId, RealmName};
 use crate::realm::Realm;
 use crate::recorder::Recorder;
 use crate::remembered::Remembered;
@@ -30,7 +30,7 @@ use crate::request::TokenRequest;
 use crate::slow_hash::SlowHash;
 use crate::store::{Revision, Store};
 use crate::terms::{Terms, TokenShape};
-use crate::token::{Decision, Issued};
+use crate::token::{Answered, Decision};
 
 /// What an engine is made of.
 #[derive(Clone)]
@@ -140,13 +140,14 @@ impl Engine {
     pub async fn reconfigure(&self, realms: Vec<Realm>) -> Result<(), Fault> {
         // Changes that are being followed wait until the new realms are in place.
         let _revision = self.revision.lock().await;
+        let now = self.parts.clock.now();
         let mut states = HashMap::new();
         for realm in realms {
             let memory = match self.realm(&realm.name) {
                 Some(state) => Arc::clone(&state.memory),
                 None => {
                     let Parts { store, master_key, .. } = &self.parts;
-                    Arc::new(Memory::load(&**store, master_key, &realm.name).await?)
+                    Arc::new(Memory::load(&**store, master_key, &realm.name, now).await?)
                 }
             };
             states.insert(realm.name.clone(), Arc::new(RealmState { realm, memory }));
@@ -163,7 +164,7 @@ impl Engine {
         for terms in terms {
             let shape = terms.token.as_ref().unwrap_or(&state.realm.token);
             let TokenShape::Jwt(shape) = shape else { continue };
-            if state.memory.signing_key(shape.algorithm, |_| ()).is_some() {
+            if state.memory.keys.load().signing(shape.algorithm).is_some() {
                 continue;
             }
             let Parts { store, master_key, .. } = &self.parts;
@@ -185,15 +186,15 @@ impl Engine {
         source: IpAddr,
         asked: Result<TokenRequest<'_>, Refusal>,
     ) -> Decision {
-        let reference = Reference::new(&self.parts.random);
-        let at = self.parts.clock.now();
-        let deciding = Deciding { engine: self, realm, terms, source, now: at };
+        let deciding = self.deciding(realm, terms, source);
         let outcome = match asked {
             Ok(request) => issue(deciding, &request).await,
-            Err(refusal) => Err(Error::Refusal(Box::new(refusal))),
+            Err(refusal) => Err(Error::from(refusal)),
         };
-        self.recorder.record(event(deciding, reference, &outcome));
-        Decision { reference, at, outcome }
+        if let Ok(issued) = &outcome {
+            self.record(deciding, EventKind::TokenIssued, Some(issued.client.id.clone()), None);
+        }
+        self.answered(deciding, EventKind::TokenRefused, outcome)
     }
 
     /// Records and answers a fault that happened before the request could be decided.
@@ -204,12 +205,66 @@ impl Engine {
         source: IpAddr,
         fault: Fault,
     ) -> Decision {
+        let deciding = self.deciding(realm, terms, source);
+        self.answered(deciding, EventKind::TokenRefused, Err(Error::Fault(fault)))
+    }
+
+    pub(crate) fn deciding<'a>(
+        &'a self,
+        realm: &'a RealmState,
+        terms: &'a Terms,
+        source: IpAddr,
+    ) -> Deciding<'a> {
+        let now = self.parts.clock.now();
         let reference = Reference::new(&self.parts.random);
-        let at = self.parts.clock.now();
-        let deciding = Deciding { engine: self, realm, terms, source, now: at };
-        let outcome = Err(Error::Fault(fault));
-        self.recorder.record(event(deciding, reference, &outcome));
-        Decision { reference, at, outcome }
+        Deciding { engine: self, realm, terms, source, now, reference }
+    }
+
+    /// Records why a request was refused or failed, and makes the answer of its outcome.
+    pub(crate) fn answered<T>(
+        &self,
+        deciding: Deciding<'_>,
+        refused: EventKind,
+        outcome: Result<T, Error>,
+    ) -> Answered<T> {
+        match &outcome {
+            Ok(_) => {}
+            Err(Error::Refusal(refusal)) => {
+                let code = refusal.reason.code();
+                let detail = match &refusal.parameter {
+                    Some(parameter) => Cow::Owned(format!("{code}: {parameter}")),
+                    None => Cow::Borrowed(code),
+                };
+                self.record(deciding, refused, refusal.client_id.clone(), Some(detail));
+            }
+            Err(Error::Fault(fault)) => {
+                self.record(
+                    deciding,
+                    EventKind::RequestFailed,
+                    None,
+                    Some(fault.to_string().into()),
+                );
+            }
+        }
+        Answered { reference: deciding.reference, at: deciding.now, outcome }
+    }
+
+    fn record(
+        &self,
+        deciding: Deciding<'_>,
+        kind: EventKind,
+        client_id: Option<ClientId>,
+        detail: Option<Cow<'static, str>>,
+    ) {
+        self.recorder.record(Event {
+            at: deciding.now,
+            reference: deciding.reference,
+            realm: deciding.realm.realm.name.clone(),
+            kind,
+            client_id,
+            source: Some(deciding.source),
+            detail,
+        });
     }
 
     /// Locks an account after wrong guesses: in memory it is locked already, the store hears of it
@@ -234,29 +289,5 @@ impl Engine {
             return Err(Fault::Unreachable("changes are not being followed".to_owned()));
         }
         Ok(())
-    }
-}
-
-fn event(deciding: Deciding<'_>, reference: Reference, outcome: &Result<Issued, Error>) -> Event {
-    let (kind, client_id, detail) = match outcome {
-        Ok(issued) => (EventKind::TokenIssued, Some(issued.client.id.clone()), None),
-        Err(Error::Refusal(refusal)) => {
-            let code = refusal.reason.code();
-            let detail = match &refusal.parameter {
-                Some(parameter) => Cow::Owned(format!("{code}: {parameter}")),
-                None => Cow::Borrowed(code),
-            };
-            (EventKind::TokenRefused, refusal.client_id.clone(), Some(detail))
-        }
-        Err(Error::Fault(fault)) => (EventKind::TokenFailed, None, Some(fault.to_string().into())),
-    };
-    Event {
-        at: deciding.now,
-        reference,
-        realm: deciding.realm.realm.name.clone(),
-        kind,
-        client_id,
-        source: Some(deciding.source),
-        detail,
     }
 }

@@ -46,6 +46,12 @@ impl From<Reason> for Error {
     }
 }
 
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(Box::new(refusal))
+    }
+}
+
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
@@ -185,6 +191,7 @@ reasons! {
     ScopeMalformed, "scope_malformed", InvalidScope, "the scope breaks the grammar of RFC 6749 section 3.3";
     ScopeNotGranted, "scope_not_granted", InvalidScope, "the client may not have this scope";
     TargetNotAllowed, "target_not_allowed", InvalidTarget, "the client may not have tokens for this resource or audience";
+    TokenNotTheirs, "token_not_theirs", Forbidden, "the token was issued to another client";
     RateLimited, "rate_limited", RateLimited, "the client has used up its requests for now";
     SourceSlowed, "source_slowed", SlowDown, "too many wrong guesses came from this address; it waits";
 }

@@ -124,7 +124,9 @@ macro_rules! event_kinds {
 event_kinds! {
     TokenIssued, "token_issued";
     TokenRefused, "token_refused";
-    TokenFailed, "token_failed";
+    RequestFailed, "request_failed";
+    IntrospectionRefused, "introspection_refused";
+    RevocationRefused, "revocation_refused";
     TokenMade, "token_made";
     TokenRevoked, "token_revoked";
     ClientCreated, "client_created";

@@ -23,7 +23,7 @@ pub(crate) async fn issue(
     deciding: Deciding<'_>,
     request: &TokenRequest<'_>,
 ) -> Result<Issued, Error> {
-    let Deciding { engine, realm: state, terms, source, now } = deciding;
+    let Deciding { engine, realm: state, terms, source, now, .. } = deciding;
     let realm = state.realm();
     spare_the_source(deciding)?;
 
@@ -74,7 +74,7 @@ fn spare_the_source(deciding: Deciding<'_>) -> Result<(), Error> {
         Err(allowance) => {
             let mut refusal = Refusal::from(Reason::RateLimited);
             refusal.retry_after = Some(allowance.reset.since(now));
-            Err(Error::Refusal(Box::new(refusal)))
+            Err(Error::from(refusal))
         }
     }
 }
@@ -89,14 +89,14 @@ fn count(deciding: Deciding<'_>, live: &LiveClient) -> Result<Option<Allowance>,
         refusal.client_id = Some(live.client.id.clone());
         refusal.retry_after = Some(allowance.reset.since(now));
         refusal.allowance = Some(allowance);
-        Error::Refusal(Box::new(refusal))
+        Error::from(refusal)
     })
 }
 
-fn refuse(reason: Reason, client: &Client) -> Error {
+pub(crate) fn refuse(reason: Reason, client: &Client) -> Error {
     let mut refusal = Refusal::from(reason);
     refusal.client_id = Some(client.id.clone());
-    Error::Refusal(Box::new(refusal))
+    Error::from(refusal)
 }
 
 /// What is kept of a token.

@@ -5,9 +5,12 @@
 //! The way of one request is told in `issue.rs`; management comes through [`manage::Manage`].
 
 mod authenticate;
+pub mod check;
+pub mod claims;
 mod deciding;
 mod grant;
 mod guesses;
+pub mod introspect;
 mod issue;
 mod limiter;
 mod live;
@@ -15,9 +18,13 @@ mod mint;
 mod random_text;
 mod recorder;
 mod remembered;
+mod revoke;
+pub mod rotate;
+mod sealed;
 mod slow_hash;
 mod source;
 mod upkeep;
+pub mod verify;
 
 pub mod client;
 pub mod clock;

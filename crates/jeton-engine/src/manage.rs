@@ -6,12 +6,16 @@ mod keys;
 mod secrets;
 mod tokens;
 
+pub use keys::RetiredKey;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use crate::claims::CustomClaims;
+use crate::client::ClientRole;
 use crate::clock::Time;
 use crate::engine::Parts;
 use crate::error::Fault;
@@ -72,6 +76,10 @@ pub struct NewClient {
     pub networks: Vec<IpNet>,
     /// The ways it may authenticate.
     pub authentication: Vec<AuthenticationMethod>,
+    /// What it is to the realm.
+    pub role: ClientRole,
+    /// What it adds to its tokens.
+    pub claims: CustomClaims,
     /// Its first secret.
     pub secret: NewSecret,
     /// What people call that secret.
@@ -119,6 +127,10 @@ pub struct ClientChange {
     pub networks: Option<Vec<IpNet>>,
     /// The ways it may authenticate.
     pub authentication: Option<Vec<AuthenticationMethod>>,
+    /// What it is to the realm.
+    pub role: Option<ClientRole>,
+    /// What it adds to its tokens.
+    pub claims: Option<CustomClaims>,
 }
 
 /// A secret that has just been made; shown once.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -15,7 +16,12 @@ use crate::name::{KeyId, NameError, RealmName};
 
 /// 256 bits that open the signing keys in the store.
 #[derive(Clone)]
-pub struct MasterKey(Arc<LessSafeKey>);
+pub struct MasterKey(Arc<Opened>);
+
+struct Opened {
+    sealing: LessSafeKey,
+    deriving: hmac::Key,
+}
 
 impl MasterKey {
     /// A new master key as the text to keep in a file or an environment variable: 43 characters of base64url.
@@ -42,6 +48,7 @@ impl MasterKey {
         let mut text = plain.to_vec();
         let tag = self
             .0
+            .sealing
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(associated(realm, key)),
@@ -72,6 +79,7 @@ impl MasterKey {
         let mut text = Zeroizing::new(text.to_vec());
         let length = self
             .0
+            .sealing
             .open_in_place(
                 Nonce::assume_unique_for_key(*nonce),
                 Aad::from(associated(realm, key)),
@@ -81,6 +89,14 @@ impl MasterKey {
             .len();
         text.truncate(length);
         Ok(text)
+    }
+
+    /// A key of its own for another purpose, the same on every node that has this master key.
+    pub(crate) fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        let signed = hmac::sign(&self.0.deriving, format!("jeton derive {purpose}").as_bytes());
+        key.copy_from_slice(signed.as_ref());
+        key
     }
 }
 
@@ -106,8 +122,9 @@ impl FromStr for MasterKey {
             let decoded = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).map_err(|_| SHAPE)?);
             *bytes = decoded.as_slice().try_into().map_err(|_| SHAPE)?;
         }
-        let key = UnboundKey::new(&AES_256_GCM, &*bytes).map_err(|_| SHAPE)?;
-        Ok(Self(Arc::new(LessSafeKey::new(key))))
+        let sealing = UnboundKey::new(&AES_256_GCM, &*bytes).map_err(|_| SHAPE)?;
+        let deriving = hmac::Key::new(hmac::HMAC_SHA256, &*bytes);
+        Ok(Self(Arc::new(Opened { sealing: LessSafeKey::new(sealing), deriving })))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Minting: a shape and a grant become the token's string.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_jose::SigningKey;
@@ -13,6 +15,7 @@ use crate::name::{Audience, TokenId};
 use crate::random_text;
 use crate::realm::Realm;
 use crate::scope::Scope;
+use crate::sealed::SealingKey;
 use crate::terms::{ClaimValue, HeaderValue, JwtShape, StoredShape, TokenShape};
 
 /// What a token says.
@@ -48,16 +51,14 @@ pub(crate) fn mint(
     match shape {
         TokenShape::Stored(shape) => Ok(random_string(shape, random)),
         TokenShape::Jwt(shape) => {
-            let signed = state
-                .memory
-                .signing_key(shape.algorithm, |key| sign(shape, grant, key.id.as_str(), &key.key));
-            signed.unwrap_or_else(|| {
-                Err(Fault::NoKey {
-                    realm: grant.realm.name.to_string(),
-                    algorithm: shape.algorithm,
-                })
-            })
+            let keys = state.memory.keys.load();
+            let key = keys.signing(shape.algorithm).ok_or_else(|| Fault::NoKey {
+                realm: grant.realm.name.to_string(),
+                algorithm: shape.algorithm,
+            })?;
+            sign(shape, grant, key.id.as_str(), &key.key)
         }
+        TokenShape::Sealed => seal(grant, &state.memory.sealing, random),
     }
 }
 
@@ -73,9 +74,19 @@ pub(crate) fn sign(
     key: &SigningKey,
 ) -> Result<String, Fault> {
     let header = URL_SAFE_NO_PAD.encode(header(shape, key_id, key));
-    let claims = claims(shape, grant);
+    let claims = claims(&shape.claims, grant);
     key.sign_compact(&header, &claims)
         .map_err(|_| Fault::Impossible("a key that was checked when it was read refused to sign"))
+}
+
+/// Seals the claims of RFC 9068 section 2.2.
+pub(crate) fn seal(
+    grant: &Grant<'_>,
+    sealing: &SealingKey,
+    random: &Random,
+) -> Result<String, Fault> {
+    static CLAIMS: LazyLock<Vec<(String, ClaimValue)>> = LazyLock::new(JwtShape::rfc9068_claims);
+    sealing.seal(claims(&CLAIMS, grant), random)
 }
 
 fn header(shape: &JwtShape, key_id: &str, key: &SigningKey) -> Vec<u8> {
@@ -90,9 +101,9 @@ fn header(shape: &JwtShape, key_id: &str, key: &SigningKey) -> Vec<u8> {
     object.end()
 }
 
-fn claims(shape: &JwtShape, grant: &Grant<'_>) -> Vec<u8> {
+fn claims(claims: &[(String, ClaimValue)], grant: &Grant<'_>) -> Vec<u8> {
     let mut object = Object::new(384);
-    for (name, value) in &shape.claims {
+    for (name, value) in claims {
         match value {
             ClaimValue::Issuer => object.string(name, &grant.realm.issuer),
             ClaimValue::Subject => object.string(name, grant.client.subject()),
@@ -118,6 +129,11 @@ fn claims(shape: &JwtShape, grant: &Grant<'_>) -> Vec<u8> {
             }
             ClaimValue::TokenId => object.string(name, grant.id.as_str()),
             ClaimValue::Constant(value) => object.value(name, value),
+            ClaimValue::Custom => {
+                for (name, value) in grant.realm.claims.with(&grant.client.claims) {
+                    object.value(name, value);
+                }
+            }
         }
     }
     object.end()

@@ -1,7 +1,9 @@
 //! Realms: what configuration says of one.
 
+use crate::claims::CustomClaims;
 use crate::limit::Limit;
 use crate::name::{Audience, RealmName};
+use crate::rotate::Rotation;
 use crate::scope::Scope;
 use crate::terms::{Lifetime, TokenShape};
 
@@ -18,8 +20,14 @@ pub struct Realm {
     pub scopes: Scope,
     /// How tokens look where the dialect leaves it to the realm.
     pub token: TokenShape,
+    /// What the realm adds to its tokens, where the dialect leaves their shape to it.
+    pub claims: CustomClaims,
     /// How long tokens live when the client does not say; the dialect's word when absent.
     pub lifetime: Option<Lifetime>,
+    /// The longest life that configuration gives any of its tokens.
+    pub lifetime_longest: Lifetime,
+    /// When its signing keys are rotated.
+    pub rotation: Rotation,
     /// The limits of each client; the dialect's when absent, none when empty.
     pub client_limits: Option<Vec<Limit>>,
     /// The limits of each source address.

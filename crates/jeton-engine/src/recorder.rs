@@ -134,11 +134,14 @@ fn log(event: &Event) {
         EventKind::TokenIssued => {
             tracing::debug!(%reference, %realm, client_id, source, detail, "token issued");
         }
-        EventKind::TokenRefused => {
-            tracing::info!(%reference, %realm, client_id, source, detail, "token refused");
+        EventKind::TokenRefused
+        | EventKind::IntrospectionRefused
+        | EventKind::RevocationRefused => {
+            let event = event.kind;
+            tracing::info!(%event, %reference, %realm, client_id, source, detail, "refused");
         }
-        EventKind::TokenFailed => {
-            tracing::error!(%reference, %realm, client_id, source, detail, "token request failed");
+        EventKind::RequestFailed => {
+            tracing::error!(%reference, %realm, client_id, source, detail, "request failed");
         }
         kind => {
             tracing::info!(%reference, %realm, client_id, source, detail, event = %kind, "managed");

@@ -18,6 +18,15 @@ pub struct TokenRequest<'a> {
     pub audiences: SmallVec<[&'a str; 2]>,
 }
 
+/// A request about a token: introspection (RFC 7662 section 2.1) or revocation (RFC 7009 section 2.1).
+#[derive(Clone)]
+pub struct TokenQuestion<'a> {
+    /// How the caller proves who it is.
+    pub credentials: Credentials<'a>,
+    /// The token that is asked about. A hint of its type is not needed and not read.
+    pub token: &'a str,
+}
+
 /// How a client proves who it is.
 #[derive(Clone, Debug)]
 pub enum Credentials<'a> {

@@ -66,6 +66,19 @@ pub trait Store: Send + Sync + 'static {
     /// algorithm. Says whether it did: of many servers that start at once, one does.
     async fn add_first_key(&self, key: &KeyRecord, event: &Event) -> Result<bool, StoreError>;
 
+    /// Adds an upcoming key, but only when the realm has no upcoming key of this algorithm. Says
+    /// whether it did.
+    async fn add_upcoming_key(&self, key: &KeyRecord, event: &Event) -> Result<bool, StoreError>;
+
+    /// Makes a key active at `event.at`, but only when it is upcoming; the realm's key of the same algorithm that was
+    /// active until now is retired at the same moment. Says whether it did; otherwise the event is not kept.
+    async fn activate_key(
+        &self,
+        realm: &RealmName,
+        id: &KeyId,
+        event: &Event,
+    ) -> Result<bool, StoreError>;
+
     /// Replaces a key's status and moments and keeps the event. When it becomes active, the realm's key
     /// of the same algorithm that was active until now is retired at the same moment.
     ///
@@ -114,6 +127,18 @@ pub trait Store: Send + Sync + 'static {
         id: &TokenId,
         event: &Event,
     ) -> Result<bool, StoreError>;
+
+    /// Revokes a token of which nothing may be kept yet: marks it as [`Store::revoke_token`] does
+    /// when it is, and keeps `token`, whose `revoked_at` is set, when it is not. Says whether it was not revoked
+    /// before.
+    async fn revoke(&self, token: &TokenRecord, event: &Event) -> Result<bool, StoreError>;
+
+    /// The revoked tokens of a realm that have not expired at `now`, and when they will.
+    async fn revoked_tokens(
+        &self,
+        realm: &RealmName,
+        now: Time,
+    ) -> Result<Vec<(TokenDigest, Option<Time>)>, StoreError>;
 
     /// Keeps events.
     async fn keep_events(&self, events: &[Event]) -> Result<(), StoreError>;

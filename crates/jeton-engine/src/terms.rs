@@ -39,8 +39,8 @@ pub enum Permission {
     Refused,
 }
 
-/// How long a token lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long a token lives. The longer is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lifetime {
     /// So many seconds.
     Seconds(NonZeroU32),
@@ -71,6 +71,8 @@ pub enum TokenShape {
     Jwt(JwtShape),
     /// A random string whose digest is durable in the store before the answer leaves.
     Stored(StoredShape),
+    /// A claims set that only this realm can read: opaque, with no row behind it.
+    Sealed,
 }
 
 /// A JWT's header and claims, member by member in the order of the wire.
@@ -120,6 +122,8 @@ pub enum ClaimValue {
     TokenId,
     /// A constant.
     Constant(serde_json::Value),
+    /// Whatever realm and client add, at this place, each under its own name.
+    Custom,
 }
 
 /// A stored token's string.
@@ -144,10 +148,27 @@ pub struct Lockout {
     pub duration: Option<Duration>,
 }
 
+impl JwtShape {
+    /// The claims of RFC 9068 section 2.2, in its order.
+    pub fn rfc9068_claims() -> Vec<(String, ClaimValue)> {
+        let claim = |name: &str, value| (name.to_owned(), value);
+        vec![
+            claim("iss", ClaimValue::Issuer),
+            claim("sub", ClaimValue::Subject),
+            claim("client_id", ClaimValue::ClientId),
+            claim("aud", ClaimValue::Audience),
+            claim("iat", ClaimValue::IssuedAt),
+            claim("exp", ClaimValue::ExpiresAt),
+            claim("jti", ClaimValue::TokenId),
+            claim("scope", ClaimValue::Scope),
+            claim("", ClaimValue::Custom),
+        ]
+    }
+}
+
 impl TokenShape {
     /// A JWT access token as RFC 9068 section 2 describes it.
     pub fn rfc9068(algorithm: jeton_jose::Algorithm) -> Self {
-        let claim = |name: &str, value| (name.to_owned(), value);
         Self::Jwt(JwtShape {
             algorithm,
             header: vec![
@@ -155,16 +176,7 @@ impl TokenShape {
                 ("typ".to_owned(), HeaderValue::Constant("at+jwt".into())),
                 ("kid".to_owned(), HeaderValue::KeyId),
             ],
-            claims: vec![
-                claim("iss", ClaimValue::Issuer),
-                claim("sub", ClaimValue::Subject),
-                claim("client_id", ClaimValue::ClientId),
-                claim("aud", ClaimValue::Audience),
-                claim("iat", ClaimValue::IssuedAt),
-                claim("exp", ClaimValue::ExpiresAt),
-                claim("jti", ClaimValue::TokenId),
-                claim("scope", ClaimValue::Scope),
-            ],
+            claims: JwtShape::rfc9068_claims(),
         })
     }
 
@@ -183,6 +195,7 @@ impl TokenShape {
         match self {
             Self::Jwt(_) => crate::token::TokenFormat::Jwt,
             Self::Stored(_) => crate::token::TokenFormat::Stored,
+            Self::Sealed => crate::token::TokenFormat::Sealed,
         }
     }
 }

@@ -12,14 +12,17 @@ use crate::name::{Audience, ClientId, RealmName, Subject, TokenId};
 use crate::scope::Scope;
 
 /// The outcome of one token request.
+pub type Decision = Answered<Issued>;
+
+/// The outcome of one request.
 #[derive(Debug)]
-pub struct Decision {
+pub struct Answered<T> {
     /// The reference under which log and store know it.
     pub reference: Reference,
     /// When it was decided.
     pub at: Time,
-    /// A token, or why not.
-    pub outcome: Result<Issued, Error>,
+    /// What was asked for, or why not.
+    pub outcome: Result<T, Error>,
 }
 
 /// An issued token, on its way to the dialect's writer.
@@ -120,6 +123,8 @@ pub enum TokenFormat {
     Jwt,
     /// A random string.
     Stored,
+    /// An encrypted claims set.
+    Sealed,
 }
 
 impl TokenFormat {
@@ -128,7 +133,18 @@ impl TokenFormat {
         match self {
             Self::Jwt => "jwt",
             Self::Stored => "stored",
+            Self::Sealed => "sealed",
         }
+    }
+}
+
+impl std::str::FromStr for TokenFormat {
+    type Err = crate::name::NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = [Self::Jwt, Self::Stored, Self::Sealed];
+        let found = known.into_iter().find(|format| format.name() == text);
+        found.ok_or(crate::name::NameError("must be jwt, stored or sealed"))
     }
 }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Parts};
 use crate::error::Fault;
 use crate::store::{Change, Changed, Revision};
 
 const USES_EVERY: Duration = Duration::from_secs(5);
 const REMOVAL_EVERY: Duration = Duration::from_secs(10);
+const ROTATION_EVERY: Duration = Duration::from_secs(10);
 const REMOVAL_STEP: u32 = 500;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -27,6 +28,7 @@ impl Engine {
                 () = stop => {}
                 () = self.follow() => {}
                 () = self.remove_expired() => {}
+                () = self.follow_rotation() => {}
             }
             stopped.notify_one();
         };
@@ -84,17 +86,22 @@ impl Engine {
                     state.memory.reload_keys(store, &self.parts.master_key, realm).await?;
                 }
             }
-            // No token is held in memory.
-            Change::TokenRevoked(..) | Change::TokensDeleted(..) => {}
+            Change::TokenRevoked(realm, digest) => {
+                if let Some(state) = self.realm(realm) {
+                    let record = store.token(realm, digest).await?;
+                    state.memory.revoke(*digest, record.and_then(|record| record.expires_at));
+                }
+            }
+            // A token holds only while its client is there, and is not an earlier one's.
+            Change::TokensDeleted(..) => {}
         }
         Ok(())
     }
 
     async fn reload_all(&self) -> Result<(), Fault> {
-        let store = &*self.parts.store;
+        let Parts { store, master_key, clock, .. } = &self.parts;
         for (name, state) in self.realms.load().iter() {
-            state.memory.reload_keys(store, &self.parts.master_key, name).await?;
-            state.memory.reload_clients(store, name).await?;
+            state.memory.reload(&**store, master_key, name, clock.now()).await?;
         }
         Ok(())
     }
@@ -126,11 +133,26 @@ impl Engine {
         self.recorder.write_all(&mut waiting, &self.parts.store).await;
     }
 
+    /// Takes the steps of key rotation as they fall due.
+    async fn follow_rotation(&self) {
+        let mut ticks = interval(ROTATION_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(fault) = self.rotate_keys().await {
+                tracing::warn!(%fault, "key rotation could not be looked after; trying again later");
+            }
+        }
+    }
+
     async fn remove_expired(&self) {
         let mut ticks = interval(REMOVAL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            for state in self.realms.load().values() {
+                state.memory.forget_expired(self.parts.clock.now());
+            }
             loop {
                 let now = self.parts.clock.now();
                 let events_before = now.minus(self.parts.settings.events_kept_for);

@@ -266,6 +266,21 @@ impl Store for SqliteStore {
         self.write(write).await.map(is_some)
     }
 
+    async fn add_upcoming_key(&self, key: &KeyRecord, event: &Event) -> Result<bool, StoreError> {
+        let write = Write::AddUpcomingKey(Box::new((key.clone(), event.clone())));
+        self.write(write).await.map(is_some)
+    }
+
+    async fn activate_key(
+        &self,
+        realm: &RealmName,
+        id: &KeyId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let write = Write::ActivateKey(Box::new((realm.clone(), id.clone(), event.clone())));
+        self.write(write).await.map(is_some)
+    }
+
     async fn change_key(&self, key: &KeyRecord, event: &Event) -> Result<(), StoreError> {
         let write = Write::ChangeKey(Box::new((key.clone(), event.clone())));
         self.write(write).await.map(drop)
@@ -322,6 +337,20 @@ impl Store for SqliteStore {
     ) -> Result<bool, StoreError> {
         let write = Write::RevokeToken(Box::new((realm.clone(), id.clone(), event.clone())));
         self.write(write).await.map(is_some)
+    }
+
+    async fn revoke(&self, token: &TokenRecord, event: &Event) -> Result<bool, StoreError> {
+        let write = Write::Revoke(Box::new((token.clone(), event.clone())));
+        self.write(write).await.map(is_some)
+    }
+
+    async fn revoked_tokens(
+        &self,
+        realm: &RealmName,
+        now: Time,
+    ) -> Result<Vec<(TokenDigest, Option<Time>)>, StoreError> {
+        let realm = realm.clone();
+        self.readers.read(move |connection| tokens::revoked(connection, &realm, now)).await
     }
 
     async fn keep_events(&self, events: &[Event]) -> Result<(), StoreError> {

@@ -44,6 +44,8 @@ macro_rules! conformance {
             keys: keys_come_back_in_the_order_they_were_made
                 a_key_is_added_once
                 an_active_key_retires_the_one_before_it
+                of_many_upcoming_keys_at_once_one_is_added
+                an_upcoming_key_is_activated_once
                 of_many_first_keys_at_once_one_is_added
                 a_changed_key_keeps_all_but_status_and_moments
                 a_key_that_becomes_active_retires_the_one_before_it
@@ -54,6 +56,9 @@ macro_rules! conformance {
                 tokens_come_newest_first
                 tokens_are_filtered
                 a_revoked_token_keeps_its_first_moment
+                a_token_that_was_never_kept_is_revoked_all_the_same
+                a_kept_token_is_revoked_by_its_digest
+                revoked_tokens_are_known_until_they_expire
                 only_expired_tokens_are_removed
                 old_events_and_changes_are_removed
                 no_more_is_removed_than_asked

@@ -51,8 +51,8 @@ enum Verdict {
 /// The client that is meant. Of two readings the first that names a client decides, so that one
 /// header can never stand for two clients.
 fn find(deciding: Deciding<'_>, presented: &SecretCredentials<'_>) -> Option<Arc<LiveClient>> {
-    let memory = &deciding.realm.memory;
-    presented.readings.iter().find_map(|reading| memory.client(reading.client_id))
+    let clients = &deciding.realm.memory.clients;
+    presented.readings.iter().find_map(|reading| clients.client(reading.client_id))
 }
 
 async fn verify(
@@ -71,7 +71,7 @@ async fn verify(
             return Ok(Verdict::Right(secret));
         }
     }
-    let supplied = match deciding.realm.memory.supplied_most() {
+    let supplied = match deciding.realm.memory.clients.supplied_most() {
         0 => None,
         at_least => supplied(deciding, presented, live, at_least).await?,
     };

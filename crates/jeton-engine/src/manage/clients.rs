@@ -42,12 +42,14 @@ impl Manage {
             name: new.name.as_deref().map(|name| check_label("name", name)).transpose()?,
             subject: new.subject,
             status: ClientStatus::Enabled,
+            role: new.role,
             lock: Lock::Open,
             scope: new.scope,
             audiences: new.audiences,
             lifetime: new.lifetime,
             networks: new.networks,
             authentication: new.authentication,
+            claims: new.claims,
             secrets: Vec::new(),
             created_at: now,
             changed_at: now,
@@ -158,6 +160,8 @@ impl Manage {
             replace(&mut client.lifetime, change.lifetime.as_ref());
             replace(&mut client.networks, change.networks.as_ref());
             replace(&mut client.authentication, change.authentication.as_ref());
+            replace(&mut client.role, change.role.as_ref());
+            replace(&mut client.claims, change.claims.as_ref());
             check(realm, client)?;
             Ok(*client != before)
         })

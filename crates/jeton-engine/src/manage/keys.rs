@@ -26,9 +26,83 @@ impl Manage {
         id: Option<KeyId>,
     ) -> Result<KeyRecord, ManageError> {
         let key = generate(algorithm).await?;
-        let record = self.seal(realm, &key, id)?;
+        let record = self.seal(realm, &key, id, KeyStatus::Active)?;
         self.add_key(&record, EventKind::KeyCreated).await?;
         Ok(record)
+    }
+
+    /// Publishes the successor of the active key, which takes over once every cached JWK set has
+    /// it. Says which key it is: a new one, or the one that is upcoming already.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn rotate_key(
+        &self,
+        realm: &RealmName,
+        algorithm: Algorithm,
+    ) -> Result<KeyRecord, ManageError> {
+        self.create_upcoming(realm, algorithm).await.map_err(ManageError::Fault)?;
+        let upcoming = |record: &KeyRecord| {
+            record.status == KeyStatus::Upcoming && record.algorithm == algorithm
+        };
+        let found = self.keys(realm).await?.into_iter().find(upcoming);
+        found.ok_or_else(|| ManageError::Conflict(format!("the {algorithm} keys of realm {realm}")))
+    }
+
+    /// Stops using a key at once: it signs no more, and a key that retired before is removed, so
+    /// that its tokens no longer hold.
+    ///
+    /// # Errors
+    /// There is no such key.
+    pub async fn retire_key(
+        &self,
+        realm: &RealmName,
+        id: &KeyId,
+    ) -> Result<RetiredKey, ManageError> {
+        let missing = || ManageError::Missing(format!("key {id} of realm {realm}"));
+        let records = self.keys(realm).await?;
+        let record = records.into_iter().find(|record| record.id == *id).ok_or_else(missing)?;
+        let event = self.act(EventKind::KeyRetired, realm, None, Some(id.to_string()));
+        if record.status == KeyStatus::Retired {
+            self.parts.store.delete_key(realm, id, &event).await.map_err(fault)?;
+            return Ok(RetiredKey::Removed);
+        }
+        let retired =
+            KeyRecord { status: KeyStatus::Retired, retired_at: Some(event.at), ..record };
+        self.parts.store.change_key(&retired, &event).await.map_err(fault)?;
+        Ok(RetiredKey::StillVerifies)
+    }
+
+    /// Publishes an upcoming key unless there is one. Says whether it did.
+    pub(crate) async fn create_upcoming(
+        &self,
+        realm: &RealmName,
+        algorithm: Algorithm,
+    ) -> Result<bool, Fault> {
+        let upcoming = |record: &KeyRecord| {
+            record.status == KeyStatus::Upcoming && record.algorithm == algorithm
+        };
+        if self.parts.store.keys(realm).await?.iter().any(upcoming) {
+            return Ok(false);
+        }
+        let key = generate(algorithm).await.map_err(broken)?;
+        let record = self.seal(realm, &key, None, KeyStatus::Upcoming).map_err(broken)?;
+        let event = self.act(EventKind::KeyCreated, realm, None, Some(record.id.to_string()));
+        Ok(self.parts.store.add_upcoming_key(&record, &event).await?)
+    }
+
+    /// Lets an upcoming key sign, unless another node did so meanwhile.
+    pub(crate) async fn activate_upcoming(&self, record: &KeyRecord) -> Result<bool, Fault> {
+        let id = Some(record.id.to_string());
+        let event = self.act(EventKind::KeyActivated, &record.realm, None, id);
+        Ok(self.parts.store.activate_key(&record.realm, &record.id, &event).await?)
+    }
+
+    /// Removes a retired key whose last token has expired.
+    pub(crate) async fn remove_retired(&self, record: &KeyRecord) -> Result<bool, Fault> {
+        let id = Some(record.id.to_string());
+        let event = self.act(EventKind::KeyRetired, &record.realm, None, id);
+        Ok(self.parts.store.delete_key(&record.realm, &record.id, &event).await?)
     }
 
     /// Makes a key unless the realm has an active one of this algorithm. Says whether it did.
@@ -40,12 +114,8 @@ impl Manage {
         realm: &RealmName,
         algorithm: Algorithm,
     ) -> Result<bool, Fault> {
-        let broken = |error| match error {
-            ManageError::Fault(fault) => fault,
-            _ => Fault::Impossible("a generated key is well formed"),
-        };
         let key = generate(algorithm).await.map_err(broken)?;
-        let record = self.seal(realm, &key, None).map_err(broken)?;
+        let record = self.seal(realm, &key, None, KeyStatus::Active).map_err(broken)?;
         let event = self.act(EventKind::KeyCreated, realm, None, Some(record.id.to_string()));
         Ok(self.parts.store.add_first_key(&record, &event).await?)
     }
@@ -72,7 +142,7 @@ impl Manage {
             KeyMaterial::Jwk(jwk) => SigningKey::from_jwk(algorithm, jwk),
         };
         let key = key.map_err(|error| invalid("key", error.to_string()))?;
-        let record = self.seal(realm, &key, id)?;
+        let record = self.seal(realm, &key, id, KeyStatus::Active)?;
         self.add_key(&record, EventKind::KeyImported).await?;
         Ok(record)
     }
@@ -162,6 +232,7 @@ impl Manage {
         realm: &RealmName,
         key: &SigningKey,
         id: Option<KeyId>,
+        status: KeyStatus,
     ) -> Result<KeyRecord, ManageError> {
         let random = &self.parts.random;
         let id = match id {
@@ -179,12 +250,29 @@ impl Manage {
             public_jwk: key.public_jwk(id.as_str()),
             id,
             algorithm: key.algorithm(),
-            status: KeyStatus::Active,
+            status,
             sealed,
             created_at: now,
-            activated_at: Some(now),
+            activated_at: (status == KeyStatus::Active).then_some(now),
             retired_at: None,
         })
+    }
+}
+
+/// What became of a key that was retired by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetiredKey {
+    /// It signs no more; its tokens still hold.
+    StillVerifies,
+    /// It had retired before; now it is gone, and its tokens no longer hold.
+    Removed,
+}
+
+/// A generated key has nothing wrong with it that an operator could mend.
+fn broken(error: ManageError) -> Fault {
+    match error {
+        ManageError::Fault(fault) => fault,
+        _ => Fault::Impossible("a generated key is well formed"),
     }
 }
 

@@ -5,9 +5,10 @@ use crate::event::EventKind;
 use crate::grant::{audiences, expiry, lifetime, narrow};
 use crate::issue::{digest_of_token, record};
 use crate::manage::{Manage, ManageError, NewToken, check_label, fault, invalid};
-use crate::mint::{Grant, random_string, sign, token_id};
+use crate::mint::{Grant, random_string, seal, sign, token_id};
 use crate::name::{RealmName, TokenId};
 use crate::realm::Realm;
+use crate::sealed::SealingKey;
 use crate::store::TokenFilter;
 use crate::terms::{Lifetime, Permission, Terms, TokenShape};
 use crate::token::{AccessToken, TokenOrigin, TokenRecord};
@@ -69,6 +70,10 @@ impl Manage {
     ) -> Result<String, ManageError> {
         match shape {
             TokenShape::Stored(shape) => Ok(random_string(shape, &self.parts.random)),
+            TokenShape::Sealed => {
+                let sealing = SealingKey::new(&self.parts.master_key, &grant.realm.name);
+                seal(grant, &sealing, &self.parts.random).map_err(ManageError::Fault)
+            }
             TokenShape::Jwt(shape) => {
                 let (id, key) = self.signing_key(&grant.realm.name, shape.algorithm).await?;
                 sign(shape, grant, id.as_str(), &key).map_err(ManageError::Fault)

@@ -6,6 +6,7 @@ CREATE TABLE client (
     name             TEXT,
     subject          TEXT,
     status           TEXT    NOT NULL CHECK (status IN ('enabled', 'disabled')),
+    role             TEXT    NOT NULL CHECK (role IN ('client', 'resource_server')),
     lock             TEXT    NOT NULL CHECK (lock IN ('open', 'until', 'until_unlocked')),
     locked_until     INTEGER CHECK ((lock = 'until') = (locked_until IS NOT NULL)),
     scope            TEXT    NOT NULL,
@@ -13,6 +14,7 @@ CREATE TABLE client (
     lifetime_seconds INTEGER CHECK (lifetime_seconds >= 0),  -- 0: tokens never expire
     networks         TEXT    NOT NULL,
     authentication   TEXT    NOT NULL,
+    claims           TEXT    NOT NULL,  -- a JSON object
     created_at       INTEGER NOT NULL,
     changed_at       INTEGER NOT NULL,
     revision         INTEGER NOT NULL,
@@ -51,6 +53,7 @@ CREATE TABLE signing_key (
 ) STRICT;
 
 CREATE UNIQUE INDEX signing_key_active ON signing_key (realm, algorithm) WHERE status = 'active';
+CREATE UNIQUE INDEX signing_key_upcoming ON signing_key (realm, algorithm) WHERE status = 'upcoming';
 
 -- The table that grows fastest: every index but one is written in the order of time, because an
 -- index written all over costs more than the row itself. The digest's first eight bytes find the
@@ -61,7 +64,7 @@ CREATE TABLE token (
     realm      TEXT    NOT NULL,
     id         TEXT    NOT NULL,
     digest     BLOB    NOT NULL CHECK (length(digest) = 32),
-    format     TEXT    NOT NULL CHECK (format IN ('jwt', 'stored')),
+    format     TEXT    NOT NULL CHECK (format IN ('jwt', 'stored', 'sealed')),
     name       TEXT,  -- of a token made by hand; absent for one from a token endpoint
     client_id  TEXT    NOT NULL,
     subject    TEXT    NOT NULL,
@@ -76,6 +79,7 @@ CREATE TABLE token (
 CREATE INDEX token_digest ON token (substr(digest, 1, 8));
 CREATE INDEX token_expiry ON token (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX token_by_hand ON token (realm, id) WHERE name IS NOT NULL;
+CREATE INDEX token_revoked ON token (realm) WHERE revoked_at IS NOT NULL;
 CREATE INDEX token_lasting ON token (realm, client_id) WHERE name IS NOT NULL OR expires_at IS NULL;
 
 -- Tokens of this client up to this one went with the client: no query sees them any more. Their

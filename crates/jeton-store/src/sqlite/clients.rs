@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use jeton_engine::client::{Client, ClientStatus, Lock, Secret, SecretDigest, SecretUse};
+use jeton_engine::client::{
+    Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest, SecretUse,
+};
 use jeton_engine::clock::Time;
 use jeton_engine::event::Event;
 use jeton_engine::name::{ClientId, RealmName, SecretId, Subject};
@@ -14,8 +16,8 @@ use super::row::{Columns, list_text};
 use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events, tokens};
 
-const COLUMNS: &str = "realm, id, name, subject, status, lock, locked_until, scope, audiences, \
-    lifetime_seconds, networks, authentication, created_at, changed_at, revision";
+const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, audiences, \
+    lifetime_seconds, networks, authentication, claims, created_at, changed_at, revision";
 
 const SECRET_COLUMNS: &str =
     "client_id, id, name, generated, supplied, created_at, expires_at, last_used_at";
@@ -23,12 +25,16 @@ const SECRET_COLUMNS: &str =
 const STATUSES: &[(&str, ClientStatus)] =
     &[("enabled", ClientStatus::Enabled), ("disabled", ClientStatus::Disabled)];
 
+const ROLES: &[(&str, ClientRole)] =
+    &[("client", ClientRole::Client), ("resource_server", ClientRole::ResourceServer)];
+
 /// Adds a client.
 pub(super) fn add(connection: &Connection, client: &Client, event: &Event) -> Result<u64, Trouble> {
-    let sql = "INSERT INTO client (realm, id, name, subject, status, lock, locked_until, scope, \
-        audiences, lifetime_seconds, networks, authentication, created_at, changed_at, revision) \
-        VALUES (:realm, :id, :name, :subject, :status, :lock, :locked_until, :scope, :audiences, \
-        :lifetime, :networks, :authentication, :created_at, :changed_at, :revision)";
+    let sql = "INSERT INTO client (realm, id, name, subject, status, role, lock, \
+        locked_until, scope, audiences, lifetime_seconds, networks, authentication, claims, \
+        created_at, changed_at, revision) \
+        VALUES (:realm, :id, :name, :subject, :status, :role, :lock, :locked_until, :scope, \
+        :audiences, :lifetime, :networks, :authentication, :claims, :created_at, :changed_at, :revision)";
     match write(connection, sql, client) {
         Err(Trouble::Sqlite(error)) if is_duplicate(&error) => {
             return Err(StoreError::Exists.into());
@@ -45,9 +51,9 @@ pub(super) fn replace(
     client: &Client,
     event: &Event,
 ) -> Result<u64, Trouble> {
-    let sql = "UPDATE client SET name = :name, subject = :subject, status = :status, lock = :lock, \
-        locked_until = :locked_until, scope = :scope, audiences = :audiences, \
-        lifetime_seconds = :lifetime, networks = :networks, authentication = :authentication, \
+    let sql = "UPDATE client SET name = :name, subject = :subject, status = :status, role = :role, \
+        lock = :lock, locked_until = :locked_until, scope = :scope, audiences = :audiences, \
+        lifetime_seconds = :lifetime, networks = :networks, authentication = :authentication, claims = :claims, \
         created_at = :created_at, changed_at = :changed_at, revision = :revision \
         WHERE realm = :realm AND id = :id AND revision = :revision - 1";
     if write(connection, sql, client)? == 0 {
@@ -183,6 +189,10 @@ fn write(connection: &Connection, sql: &str, client: &Client) -> Result<usize, T
             ClientStatus::Enabled => "enabled",
             ClientStatus::Disabled => "disabled",
         },
+        ":role": match client.role {
+            ClientRole::Client => "client",
+            ClientRole::ResourceServer => "resource_server",
+        },
         ":lock": lock,
         ":locked_until": locked_until,
         ":scope": client.scope.to_string(),
@@ -193,6 +203,7 @@ fn write(connection: &Connection, sql: &str, client: &Client) -> Result<usize, T
         }),
         ":networks": list_text(&client.networks)?,
         ":authentication": list_text(&client.authentication)?,
+        ":claims": client.claims.to_string(),
         ":created_at": client.created_at.milliseconds(),
         ":changed_at": client.changed_at.milliseconds(),
         ":revision": integer(client.revision)?,
@@ -267,6 +278,7 @@ fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
         name: columns.value()?,
         subject: columns.parsed_if_any()?,
         status: columns.one_of(STATUSES)?,
+        role: columns.one_of(ROLES)?,
         lock: read_lock(&mut columns)?,
         scope: columns.parsed()?,
         audiences: columns.list()?,
@@ -275,6 +287,7 @@ fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
             .map(|seconds| NonZeroU32::new(seconds).map_or(Lifetime::Never, Lifetime::Seconds)),
         networks: columns.list()?,
         authentication: columns.list()?,
+        claims: columns.parsed()?,
         secrets: Vec::new(),
         created_at: columns.time()?,
         changed_at: columns.time()?,

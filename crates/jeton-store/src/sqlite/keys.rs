@@ -59,6 +59,45 @@ pub(super) fn add_first(
     if has_one { Ok(0) } else { add(connection, key, event) }
 }
 
+/// Adds an upcoming key where the realm has no upcoming one of its algorithm.
+pub(super) fn add_upcoming(
+    connection: &Connection,
+    key: &KeyRecord,
+    event: &Event,
+) -> Result<u64, Trouble> {
+    let has_one = connection
+        .prepare_cached(
+            "SELECT 1 FROM signing_key WHERE realm = ?1 AND algorithm = ?2 AND status = 'upcoming'",
+        )?
+        .exists(params![key.realm.as_str(), key.algorithm.name()])?;
+    if has_one { Ok(0) } else { add(connection, key, event) }
+}
+
+/// Makes an upcoming key the active one.
+pub(super) fn activate(
+    connection: &Connection,
+    realm: &RealmName,
+    id: &KeyId,
+    event: &Event,
+) -> Result<u64, Trouble> {
+    let upcoming: Option<String> = connection
+        .prepare_cached(
+            "SELECT algorithm FROM signing_key \
+             WHERE realm = ?1 AND id = ?2 AND status = 'upcoming'",
+        )?
+        .query_row([realm.as_str(), id.as_str()], |row| row.get(0))
+        .optional()?;
+    let Some(algorithm) = upcoming else { return Ok(0) };
+    retire_active(connection, realm, &algorithm, event.at)?;
+    connection
+        .prepare_cached(
+            "UPDATE signing_key SET status = 'active', activated_at = ?3 \
+             WHERE realm = ?1 AND id = ?2",
+        )?
+        .execute(params![realm.as_str(), id.as_str(), event.at.milliseconds()])?;
+    told(connection, realm, event)
+}
+
 /// Replaces a key's status and moments.
 pub(super) fn change(
     connection: &Connection,

@@ -27,6 +27,7 @@ const IS_THERE: &str = "NOT EXISTS (SELECT 1 FROM deleted_client WHERE \
 const FORMATS: &[(&str, TokenFormat)] = &[
     (TokenFormat::Jwt.name(), TokenFormat::Jwt),
     (TokenFormat::Stored.name(), TokenFormat::Stored),
+    (TokenFormat::Sealed.name(), TokenFormat::Sealed),
 ];
 
 /// Keeps a token by a prepared [`INSERT`].
@@ -122,6 +123,45 @@ pub(super) fn revoke(
     events::keep(connection, event)?;
     changes::note(connection, event.at, &Change::TokenRevoked(realm.clone(), digest))?;
     Ok(1)
+}
+
+/// Revokes a token by its digest; keeps it, revoked, when nothing is kept of it yet.
+pub(super) fn revoke_or_keep(
+    connection: &Connection,
+    token: &TokenRecord,
+    event: &Event,
+) -> Result<u64, Trouble> {
+    match one(connection, &token.realm, &token.digest)? {
+        Some(kept) if kept.revoked_at.is_some() => Ok(0),
+        Some(kept) => revoke(connection, &kept.realm, &kept.id, event),
+        None => {
+            keep_with(&mut *connection.prepare_cached(INSERT)?, token)?;
+            events::keep(connection, event)?;
+            let change = Change::TokenRevoked(token.realm.clone(), token.digest);
+            changes::note(connection, event.at, &change)?;
+            Ok(1)
+        }
+    }
+}
+
+/// The revoked tokens of a realm that have not expired at `now`.
+pub(super) fn revoked(
+    connection: &Connection,
+    realm: &RealmName,
+    now: Time,
+) -> Result<Vec<(TokenDigest, Option<Time>)>, Trouble> {
+    let mut select = connection.prepare_cached(
+        "SELECT digest, expires_at FROM token INDEXED BY token_revoked \
+         WHERE realm = ?1 AND revoked_at IS NOT NULL \
+         AND (expires_at IS NULL OR expires_at > ?2)",
+    )?;
+    let mut rows = select.query(params![realm.as_str(), now.milliseconds()])?;
+    let mut revoked = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut columns = Columns::new("token", row);
+        revoked.push((columns.value()?, columns.time_if_any()?));
+    }
+    Ok(revoked)
 }
 
 /// Makes all of a client's tokens disappear, however many they are, in a moment.

@@ -33,10 +33,13 @@ pub(super) enum Write {
     NoteSecretUses(Vec<SecretUse>),
     AddKey(Box<(KeyRecord, Event)>),
     AddFirstKey(Box<(KeyRecord, Event)>),
+    AddUpcomingKey(Box<(KeyRecord, Event)>),
+    ActivateKey(Box<(RealmName, KeyId, Event)>),
     ChangeKey(Box<(KeyRecord, Event)>),
     DeleteKey(Box<(RealmName, KeyId, Event)>),
     KeepToken(Box<(TokenRecord, Option<Event>)>),
     RevokeToken(Box<(RealmName, TokenId, Event)>),
+    Revoke(Box<(TokenRecord, Event)>),
     KeepEvents(Vec<Event>),
     RemoveExpired { tokens_before: Time, events_before: Time, count: u32 },
     Check,
@@ -235,6 +238,8 @@ impl Write {
             Self::NoteSecretUses(uses) => clients::note_uses(connection, uses),
             Self::AddKey(write) => keys::add(connection, &write.0, &write.1),
             Self::AddFirstKey(write) => keys::add_first(connection, &write.0, &write.1),
+            Self::AddUpcomingKey(write) => keys::add_upcoming(connection, &write.0, &write.1),
+            Self::ActivateKey(write) => keys::activate(connection, &write.0, &write.1, &write.2),
             Self::ChangeKey(write) => keys::change(connection, &write.0, &write.1),
             Self::DeleteKey(write) => keys::delete(connection, &write.0, &write.1, &write.2),
             Self::KeepToken(write) => {
@@ -243,6 +248,7 @@ impl Write {
                 Ok(keep_token(&mut insert_token, &mut insert_event, write)??)
             }
             Self::RevokeToken(write) => tokens::revoke(connection, &write.0, &write.1, &write.2),
+            Self::Revoke(write) => tokens::revoke_or_keep(connection, &write.0, &write.1),
             Self::KeepEvents(events) => events::keep_all(connection, events),
             Self::RemoveExpired { tokens_before, events_before, count } => {
                 remove_expired(connection, *tokens_before, *events_before, *count)

@@ -149,3 +149,45 @@ pub async fn a_deleted_key_is_gone(store: Arc<dyn Store>) {
     assert_eq!(store.keys(&main()).await.unwrap(), []);
     assert_eq!(store.event(retired.reference).await.unwrap(), Some(retired));
 }
+
+pub(crate) async fn of_many_upcoming_keys_at_once_one_is_added(store: Arc<dyn Store>) {
+    let active = key("active", Algorithm::Es256, KeyStatus::Active);
+    store.add_key(&active, &event(EventKind::KeyCreated)).await.unwrap();
+    let adding = (0..8).map(|number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let key = key(&format!("k{number}"), Algorithm::Es256, KeyStatus::Upcoming);
+            store.add_upcoming_key(&key, &event(EventKind::KeyCreated)).await.unwrap()
+        })
+    });
+    let mut added = 0;
+    for adding in adding.collect::<Vec<_>>() {
+        added += usize::from(adding.await.unwrap());
+    }
+    assert_eq!(added, 1);
+    let keys = store.keys(&main()).await.unwrap();
+    assert_eq!(keys.len(), 2, "the active one and one upcoming");
+    let other = key("other", Algorithm::EdDsa, KeyStatus::Upcoming);
+    let another_algorithm = store.add_upcoming_key(&other, &event(EventKind::KeyCreated)).await;
+    assert_eq!(another_algorithm, Ok(true));
+}
+
+pub(crate) async fn an_upcoming_key_is_activated_once(store: Arc<dyn Store>) {
+    let active = key("old", Algorithm::Es256, KeyStatus::Active);
+    let upcoming = key("new", Algorithm::Es256, KeyStatus::Upcoming);
+    for key in [&active, &upcoming] {
+        store.add_key(key, &event(EventKind::KeyCreated)).await.unwrap();
+    }
+    let mut activated = event(EventKind::KeyActivated);
+    activated.at = at(60);
+    assert_eq!(store.activate_key(&other(), &upcoming.id, &activated).await, Ok(false));
+    assert_eq!(store.activate_key(&main(), &active.id, &activated).await, Ok(false));
+    assert_eq!(store.activate_key(&main(), &upcoming.id, &activated).await, Ok(true));
+    let again = event(EventKind::KeyActivated);
+    assert_eq!(store.activate_key(&main(), &upcoming.id, &again).await, Ok(false));
+    assert_eq!(store.event(again.reference).await, Ok(None));
+
+    let (old, new) = (stored(&store, "old").await, stored(&store, "new").await);
+    assert_eq!((new.status, new.activated_at), (KeyStatus::Active, Some(at(60))));
+    assert_eq!((old.status, old.retired_at), (KeyStatus::Retired, Some(at(60))));
+}

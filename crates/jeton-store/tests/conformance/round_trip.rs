@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use jeton_engine::client::{Client, ClientStatus, Lock, Secret, SecretDigest};
+use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::Time;
 use jeton_engine::event::EventKind;
 use jeton_engine::name::{Audience, ClientId, RealmName, SecretId, Subject, TokenId};
@@ -83,13 +84,16 @@ fn any_client() -> impl Strategy<Value = Client> {
     let lifetime =
         prop_oneof![any::<NonZeroU32>().prop_map(Lifetime::Seconds), Just(Lifetime::Never),];
     let status = prop_oneof![Just(ClientStatus::Enabled), Just(ClientStatus::Disabled)];
+    let role = prop_oneof![Just(ClientRole::Client), Just(ClientRole::ResourceServer)];
+    let claims = parsed::<CustomClaims>(r#"\{("tenant":"[a-z]{0,9}","tiers":\[[1-9]{1,3}\])?\}"#);
+    let standing = (status, role, claims);
     let lists = (
         vec(audience(), 0..4),
         vec(network(), 0..4),
         vec(proptest::sample::select(AuthenticationMethod::ALL), 0..3),
         vec(any_secret(), 0..Client::SECRETS_MAX),
     );
-    let rest = (status, lock, of(lifetime), time(), time(), 0..=i64::MAX as u64);
+    let rest = (standing, lock, of(lifetime), time(), time(), 0..=i64::MAX as u64);
     (words, lists, rest).prop_map(|(words, lists, rest)| Client {
         realm: words.0,
         id: words.1,
@@ -100,7 +104,9 @@ fn any_client() -> impl Strategy<Value = Client> {
         networks: lists.1,
         authentication: lists.2,
         secrets: each_once(lists.3),
-        status: rest.0,
+        status: rest.0.0,
+        role: rest.0.1,
+        claims: rest.0.2,
         lock: rest.1,
         lifetime: rest.2,
         created_at: rest.3,
@@ -135,7 +141,8 @@ fn any_secret() -> impl Strategy<Value = Secret> {
 }
 
 fn any_token() -> impl Strategy<Value = TokenRecord> {
-    let format = prop_oneof![Just(TokenFormat::Jwt), Just(TokenFormat::Stored)];
+    let format =
+        proptest::sample::select(&[TokenFormat::Jwt, TokenFormat::Stored, TokenFormat::Sealed][..]);
     let origin = prop_oneof![Just(TokenOrigin::Endpoint), text().prop_map(TokenOrigin::ByHand)];
     let words = (realm(), client_id(), parsed::<Subject>("\\PC{1,63}"), scope());
     let id = parsed::<TokenId>("[A-Za-z0-9_.-]{32,64}");

@@ -1,6 +1,7 @@
 //! Records to keep: small ones that differ where a test says so.
 
-use jeton_engine::client::{Client, ClientStatus, Lock, Secret, SecretDigest};
+use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::{Random, Time};
 use jeton_engine::event::{Event, EventKind, Reference};
 use jeton_engine::jose::Algorithm;
@@ -50,12 +51,14 @@ pub fn client(client_id: &str) -> Client {
         name: None,
         subject: None,
         status: ClientStatus::Enabled,
+        role: ClientRole::Client,
         lock: Lock::Open,
         scope: "read write".parse().unwrap(),
         audiences: Vec::new(),
         lifetime: None,
         networks: Vec::new(),
         authentication: Vec::new(),
+        claims: CustomClaims::default(),
         secrets: Vec::new(),
         created_at: at(0),
         changed_at: at(0),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jeton_engine::event::EventKind;
 use jeton_engine::name::TokenId;
-use jeton_engine::store::{Changed, Revision, Store, StoreError, TokenFilter};
+use jeton_engine::store::{Change, Changed, Revision, Store, StoreError, TokenFilter};
 use jeton_engine::token::{TokenFormat, TokenOrigin, TokenRecord};
 
 use crate::sample::{at, client, event, id, main, other, token, token_id};
@@ -207,4 +207,52 @@ pub async fn events_are_found_by_their_reference(store: Arc<dyn Store>) {
     let later = jeton_engine::event::Event { at: at(99), ..events[0].clone() };
     store.keep_events(std::slice::from_ref(&later)).await.unwrap();
     assert_eq!(store.event(later.reference).await.unwrap(), Some(later));
+}
+
+pub(crate) async fn a_token_that_was_never_kept_is_revoked_all_the_same(store: Arc<dyn Store>) {
+    let mut revoked = token(1);
+    revoked.format = TokenFormat::Sealed;
+    revoked.revoked_at = Some(at(5));
+    let first = event(EventKind::TokenRevoked);
+    assert_eq!(store.revoke(&revoked, &first).await, Ok(true));
+    assert_eq!(store.token(&main(), &revoked.digest).await, Ok(Some(revoked.clone())));
+    let Changed::These(changes) = store.changes(Revision(0)).await.unwrap().changed else {
+        panic!("one change is not everything");
+    };
+    assert_eq!(changes, [Change::TokenRevoked(main(), revoked.digest)]);
+
+    let second = event(EventKind::TokenRevoked);
+    assert_eq!(store.revoke(&revoked, &second).await, Ok(false));
+    assert_eq!(store.event(second.reference).await, Ok(None));
+    assert_eq!(store.event(first.reference).await, Ok(Some(first)));
+}
+
+pub(crate) async fn a_kept_token_is_revoked_by_its_digest(store: Arc<dyn Store>) {
+    store.keep_token(token(1), None).await.unwrap();
+    let mut told = token(1);
+    told.id = token_id("another-name-for-it");
+    told.revoked_at = Some(at(5));
+    let mut revoking = event(EventKind::TokenRevoked);
+    revoking.at = at(5);
+    assert_eq!(store.revoke(&told, &revoking).await, Ok(true));
+    let mut expected = token(1);
+    expected.revoked_at = Some(at(5));
+    assert_eq!(store.token(&main(), &expected.digest).await, Ok(Some(expected)));
+}
+
+pub(crate) async fn revoked_tokens_are_known_until_they_expire(store: Arc<dyn Store>) {
+    let mut lasting = token(3);
+    lasting.expires_at = None;
+    for token in [token(1), token(2), lasting.clone()] {
+        store.keep_token(token, None).await.unwrap();
+    }
+    for id in [token(2).id, lasting.id] {
+        store.revoke_token(&main(), &id, &event(EventKind::TokenRevoked)).await.unwrap();
+    }
+    let mut revoked = store.revoked_tokens(&main(), at(3599)).await.unwrap();
+    revoked.sort_unstable();
+    assert_eq!(revoked, [(token(2).digest, Some(at(3600))), (lasting.digest, None)]);
+    let later = store.revoked_tokens(&main(), at(3600)).await.unwrap();
+    assert_eq!(later, [(lasting.digest, None)]);
+    assert_eq!(store.revoked_tokens(&other(), at(0)).await, Ok(Vec::new()));
 }

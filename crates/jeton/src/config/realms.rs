@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jeton_dialect::{Dialect, Dialects};
+use jeton_engine::claims::CustomClaims;
 use jeton_engine::jose::Algorithm;
 use jeton_engine::limit::Limit;
 use jeton_engine::name::{Audience, RealmName};
 use jeton_engine::realm::Realm;
+use jeton_engine::rotate::Rotation;
 use jeton_engine::scope::Scope;
 use jeton_engine::terms::{Lifetime, Permission, TokenShape};
 use url::{Host, Url};
@@ -90,6 +92,9 @@ fn realm(
             scopes: scopes?,
             token: token?,
             lifetime: lifetime?,
+            lifetime_longest: longest(lifetime?, &mounts),
+            claims: CustomClaims::default(),
+            rotation: Rotation::default(),
             client_limits: client_limits?,
             source_limits: source_limits?,
         },
@@ -97,6 +102,12 @@ fn realm(
         hosts: all_hosts,
         mounts,
     })
+}
+
+/// The longest life that configuration gives any of the realm's tokens.
+fn longest(realm: Option<Lifetime>, mounts: &[Mount]) -> Lifetime {
+    let of_mounts = mounts.iter().map(|mount| realm.unwrap_or(mount.dialect.terms().lifetime));
+    of_mounts.max().unwrap_or(Lifetime::seconds(1))
 }
 
 /// A setting that may be absent: `Some(None)` when it is, `None` when it is wrong.

@@ -1,0 +1,189 @@
+//! Checking: does a token hold right now, and what does it say?
+//!
+//! What cannot change is found out once and remembered: the signature, the claims, the row. What
+//! can change is looked at every time: expiry, revocation, the client, the key.
+
+use std::sync::Arc;
+
+use jeton_jose::jws::Unverified;
+use jeton_jose::jwt::Claims;
+
+use crate::client::{Client, ClientStatus};
+use crate::clock::Time;
+use crate::engine::Engine;
+use crate::error::Fault;
+use crate::issue::digest_of_token;
+use crate::live::{Memory, RealmState};
+use crate::name::{ClientId, KeyId};
+use crate::scope::Scope;
+use crate::sealed;
+use crate::token::{TokenDigest, TokenFormat, TokenRecord};
+
+/// The longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// A token that holds right now.
+#[derive(Clone, Debug)]
+pub struct ActiveToken {
+    /// The client that it was issued to.
+    pub client: Arc<Client>,
+    /// What it says.
+    pub says: Arc<Says>,
+}
+
+/// What a token says, found out once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Says {
+    /// The client that it was issued to.
+    pub client_id: ClientId,
+    /// What it is about.
+    pub subject: Box<str>,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// Who it is for.
+    pub audiences: Vec<Box<str>>,
+    /// When it was issued.
+    pub issued_at: Time,
+    /// When it expires; `None`: never.
+    pub expires_at: Option<Time>,
+    /// Its identifier, where it has one.
+    pub id: Option<Box<str>>,
+    /// How it looks.
+    pub format: TokenFormat,
+    /// The key that signed it, where one did.
+    key: Option<KeyId>,
+}
+
+impl Engine {
+    /// Whether a token of this realm holds right now, and what it says.
+    ///
+    /// # Errors
+    /// A fault when that could not be found out.
+    pub async fn check(
+        &self,
+        state: &RealmState,
+        token: &str,
+    ) -> Result<Option<ActiveToken>, Fault> {
+        if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+            return Ok(None);
+        }
+        let digest = digest_of_token(token);
+        let memory = &state.memory;
+        let says = match memory.said.get(&digest) {
+            Some(says) => says,
+            None => match self.read(state, token, &digest).await? {
+                Some(says) => {
+                    let says = Arc::new(says);
+                    memory.said.insert(digest, Arc::clone(&says));
+                    says
+                }
+                None => return Ok(None),
+            },
+        };
+        let client = holds(memory, &digest, &says, self.parts.clock.now());
+        Ok(client.map(|client| ActiveToken { client, says }))
+    }
+
+    /// Finds out what a token says that was never seen before.
+    async fn read(
+        &self,
+        state: &RealmState,
+        token: &str,
+        digest: &TokenDigest,
+    ) -> Result<Option<Says>, Fault> {
+        let memory = &state.memory;
+        if token.starts_with(sealed::PREFIX)
+            && let Some(claims) = memory.sealing.open(token)
+        {
+            return Ok(read_claims(state, &claims, TokenFormat::Sealed, None));
+        }
+        if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
+            return Ok(read_jwt(state, token));
+        }
+        let record = self.parts.store.token(&state.realm().name, digest).await?;
+        Ok(record.filter(|record| record.revoked_at.is_none()).map(read_record))
+    }
+}
+
+/// The token's client, if the token still holds.
+fn holds(memory: &Memory, digest: &TokenDigest, says: &Says, now: Time) -> Option<Arc<Client>> {
+    if says.expires_at.is_some_and(|end| end <= now) || memory.is_revoked(digest) {
+        return None;
+    }
+    // A key that was taken away takes its tokens with it.
+    if says.key.as_ref().is_some_and(|key| !memory.keys.load().has(key)) {
+        return None;
+    }
+    let live = memory.clients.client(says.client_id.as_str())?;
+    let client = &live.client;
+    // A token of an earlier client of the same identifier is not this client's.
+    let theirs = client.created_at.whole_second() <= says.issued_at;
+    (client.status == ClientStatus::Enabled && theirs).then(|| Arc::clone(client))
+}
+
+/// A JWT that one of the realm's keys signed. Only types that access tokens have: other JWTs that
+/// the realm signs are no access tokens (RFC 8725 section 3.11).
+fn read_jwt(state: &RealmState, token: &str) -> Option<Says> {
+    let unverified = Unverified::parse(token).ok()?;
+    let header = unverified.header();
+    let typed = header.token_type.is_some();
+    if typed && !header.is_type("at+jwt") && !header.is_type("JWT") {
+        return None;
+    }
+    let keys = state.memory.keys.load();
+    for key in keys.candidates(header.key_id.as_deref(), header.algorithm) {
+        if let Ok(verified) = Unverified::parse(token).ok()?.verify(&key.verifying) {
+            return read_claims(state, &verified.payload, TokenFormat::Jwt, Some(key.id.clone()));
+        }
+    }
+    None
+}
+
+fn read_claims(
+    state: &RealmState,
+    claims: &[u8],
+    format: TokenFormat,
+    key: Option<KeyId>,
+) -> Option<Says> {
+    let claims = Claims::parse(claims).ok()?;
+    let issuer = claims.text("iss").ok()?;
+    if issuer.is_some_and(|issuer| issuer != state.realm().issuer) {
+        return None;
+    }
+    let time = |name| claims.time(name).map(|time| time.map(seconds));
+    let subject = claims.text("sub").ok()?;
+    let client_id = match claims.text("client_id").ok()? {
+        Some(client_id) => client_id.parse().ok()?,
+        // A dialect's JWT may name its subject only.
+        None => state.memory.clients.of_subject(subject?)?,
+    };
+    Some(Says {
+        subject: subject.unwrap_or(client_id.as_str()).into(),
+        client_id,
+        scope: claims.text("scope").ok()?.unwrap_or_default().parse().ok()?,
+        audiences: claims.audiences().ok()?.into_iter().map(Into::into).collect(),
+        issued_at: time("iat").ok()??,
+        expires_at: time("exp").ok()?,
+        id: claims.text("jti").ok()?.map(Into::into),
+        format,
+        key,
+    })
+}
+
+fn seconds(seconds: u64) -> Time {
+    Time::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+fn read_record(record: TokenRecord) -> Says {
+    Says {
+        client_id: record.client_id,
+        subject: record.subject.as_str().into(),
+        scope: record.scope,
+        audiences: record.audiences.iter().map(|audience| audience.as_str().into()).collect(),
+        issued_at: record.issued_at,
+        expires_at: record.expires_at,
+        id: Some(record.id.as_str().into()),
+        format: record.format,
+        key: None,
+    }
+}

@@ -1,0 +1,108 @@
+//! A client in memory, and what happens to it while the process runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::client::{Client, Lock};
+use crate::clock::Time;
+use crate::guesses::Bucket;
+use crate::limiter::Windows;
+use crate::source::SourceKey;
+use crate::terms::Lockout;
+
+/// A client, and what happens to it while the process runs.
+pub(crate) struct LiveClient {
+    pub(crate) client: Arc<Client>,
+    pub(crate) run: Arc<ClientRun>,
+}
+
+/// What happens to a client while the process runs. Survives a change of the client.
+#[derive(Default)]
+pub(crate) struct ClientRun {
+    /// Requests counted against the client's limits.
+    pub(crate) windows: Windows,
+    /// Wrong guesses from the address that the client was last right from.
+    pub(crate) own_guesses: Arc<Bucket>,
+    /// That address, as [`SourceKey::number`]; zero: none.
+    right_from: AtomicU64,
+    /// Wrong secrets in a row, for dialects that lock accounts.
+    failures: Mutex<Failures>,
+    /// A lock that the store has not heard of yet: milliseconds; 0: none; `i64::MAX`: until unlocked.
+    fresh_lock: AtomicI64,
+    /// Per secret, the minute in which its last use was noted.
+    noted: [AtomicU32; Client::SECRETS_MAX],
+}
+
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    first_at: Option<Time>,
+}
+
+impl ClientRun {
+    /// Whether the client was last right from this address.
+    pub(crate) fn was_right_from(&self, source: SourceKey) -> bool {
+        self.right_from.load(Ordering::Relaxed) == source.number()
+    }
+
+    /// The client was right: wrong guesses before that are forgotten.
+    pub(crate) fn right(&self, source: SourceKey) {
+        if !self.was_right_from(source) {
+            self.right_from.store(source.number(), Ordering::Relaxed);
+        }
+    }
+
+    /// The client was changed: what was kept of its state before that no longer counts.
+    pub(super) fn changed(&self) {
+        self.fresh_lock.store(0, Ordering::Relaxed);
+        self.forget_failures();
+        self.noted.iter().for_each(|noted| noted.store(0, Ordering::Relaxed));
+    }
+
+    /// Forgets wrong secrets: the right one came.
+    pub(crate) fn forget_failures(&self) {
+        let mut failures = self.failures.lock();
+        if failures.count > 0 {
+            *failures = Failures::default();
+        }
+    }
+
+    /// Counts a wrong secret. Says how the account is locked when this was one too many.
+    pub(crate) fn count_failure(&self, lockout: &Lockout, now: Time) -> Option<Lock> {
+        let mut failures = self.failures.lock();
+        if failures.first_at.is_none_or(|first| now.since(first) > lockout.within) {
+            *failures = Failures { count: 0, first_at: Some(now) };
+        }
+        failures.count += 1;
+        if failures.count < lockout.failures.get() {
+            return None;
+        }
+        *failures = Failures::default();
+        let lock = lockout
+            .duration
+            .map_or(Lock::UntilUnlocked, |duration| Lock::Until(now.plus(duration)));
+        let until = match lock {
+            Lock::Until(end) => end.milliseconds(),
+            Lock::UntilUnlocked | Lock::Open => i64::MAX,
+        };
+        self.fresh_lock.store(until, Ordering::Relaxed);
+        Some(lock)
+    }
+
+    /// Whether the use of this secret should be noted: once a minute at most.
+    pub(crate) fn note_use(&self, secret: usize, now: Time) -> bool {
+        let minute = u32::try_from(now.seconds() / 60).unwrap_or(u32::MAX);
+        let noted = self.noted.get(secret).map(|noted| noted.swap(minute, Ordering::Relaxed));
+        noted.is_some_and(|noted| noted != minute)
+    }
+}
+
+impl LiveClient {
+    /// Whether the account is locked at `now`.
+    pub(crate) fn is_locked(&self, now: Time) -> bool {
+        self.client.lock.holds(now)
+            || now.milliseconds() < self.run.fresh_lock.load(Ordering::Relaxed)
+    }
+}

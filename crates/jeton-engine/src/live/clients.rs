@@ -1,0 +1,116 @@
+//! A realm's clients in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::client::{Client, SecretDigest};
+use crate::live::client::LiveClient;
+use crate::name::{ClientId, Subject};
+
+/// A realm's clients, found by identifier and by subject without waiting.
+#[derive(Default)]
+pub(crate) struct Clients {
+    by_id: papaya::HashMap<ClientId, Arc<LiveClient>>,
+    /// Who has a subject of its own. Subjects need not be unique; the latest to be read wins.
+    by_subject: papaya::HashMap<Subject, ClientId>,
+    supplied: SuppliedCounts,
+}
+
+impl Clients {
+    /// The client of this identifier.
+    pub(crate) fn client(&self, id: &str) -> Option<Arc<LiveClient>> {
+        self.by_id.pin().get(id).map(Arc::clone)
+    }
+
+    /// The identifier of the client that this subject stands for.
+    pub(crate) fn of_subject(&self, subject: &str) -> Option<ClientId> {
+        let named = self.by_subject.pin().get(subject).cloned();
+        named.or_else(|| self.client(subject).map(|live| live.client.id.clone()))
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// The most supplied secrets that any client has.
+    pub(crate) fn supplied_most(&self) -> usize {
+        self.supplied.most()
+    }
+
+    /// Looks at every client.
+    pub(crate) fn each(&self, mut look: impl FnMut(&Client)) {
+        self.by_id.pin().values().for_each(|live| look(&live.client));
+    }
+
+    /// Takes over a client as it is now.
+    pub(super) fn put(&self, client: Client) {
+        let by_id = self.by_id.pin();
+        let before = by_id.get(&client.id);
+        let run = before.map(|before| Arc::clone(&before.run)).unwrap_or_default();
+        if let Some(before) = before {
+            self.supplied.remove(&before.client);
+            self.forget_subject(&before.client);
+            if before.client.revision != client.revision {
+                run.changed();
+            }
+        }
+        self.supplied.add(&client);
+        if let Some(subject) = &client.subject {
+            self.by_subject.pin().insert(subject.clone(), client.id.clone());
+        }
+        let id = client.id.clone();
+        by_id.insert(id, Arc::new(LiveClient { client: Arc::new(client), run }));
+    }
+
+    /// Forgets a client that was deleted.
+    pub(super) fn forget(&self, id: &ClientId) {
+        if let Some(before) = self.by_id.pin().remove(id) {
+            self.supplied.remove(&before.client);
+            self.forget_subject(&before.client);
+        }
+    }
+
+    /// Forgets all clients that `keep` says no to.
+    pub(super) fn keep(&self, keep: impl Fn(&ClientId) -> bool) {
+        let gone: Vec<ClientId> = self.by_id.pin().keys().filter(|id| !keep(id)).cloned().collect();
+        gone.iter().for_each(|id| self.forget(id));
+    }
+
+    fn forget_subject(&self, client: &Client) {
+        if let Some(subject) = &client.subject {
+            let by_subject = self.by_subject.pin();
+            if by_subject.get(subject) == Some(&client.id) {
+                by_subject.remove(subject);
+            }
+        }
+    }
+}
+
+/// How many clients have how many supplied secrets. The most that any has is how often a failed
+/// attempt is hashed slowly, so that all failures cost the same.
+#[derive(Default)]
+struct SuppliedCounts([AtomicUsize; Client::SECRETS_MAX + 1]);
+
+impl SuppliedCounts {
+    fn of(client: &Client) -> usize {
+        let supplied = |digest: &SecretDigest| matches!(digest, SecretDigest::Supplied(_));
+        client.secrets.iter().filter(|secret| supplied(&secret.digest)).count()
+    }
+
+    fn add(&self, client: &Client) {
+        if let Some(count) = self.0.get(Self::of(client)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, client: &Client) {
+        if let Some(count) = self.0.get(Self::of(client)) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn most(&self) -> usize {
+        self.0.iter().rposition(|count| count.load(Ordering::Relaxed) > 0).unwrap_or(0)
+    }
+}

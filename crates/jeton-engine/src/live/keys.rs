@@ -1,0 +1,86 @@
+//! A realm's keys in memory, parsed once, and the JWK set that they make up.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_jose::{Algorithm, SigningKey, VerifyingKey};
+
+use crate::error::Fault;
+use crate::key::{KeyRecord, KeyStatus};
+use crate::master_key::MasterKey;
+use crate::name::KeyId;
+
+/// A signing key, parsed and ready.
+pub(crate) struct LiveKey {
+    pub(crate) id: KeyId,
+    pub(crate) status: KeyStatus,
+    pub(crate) key: SigningKey,
+    pub(crate) verifying: VerifyingKey,
+}
+
+/// A realm's keys.
+#[derive(Default)]
+pub(crate) struct LiveKeys {
+    keys: Vec<LiveKey>,
+    pub(crate) published: Arc<PublishedKeys>,
+}
+
+/// The JWK set (RFC 7517 section 5) that a realm publishes: never a symmetric key.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PublishedKeys {
+    /// The JSON text.
+    pub json: String,
+    /// A text that changes with it, for `ETag`.
+    pub version: String,
+}
+
+impl LiveKeys {
+    pub(super) fn open(master_key: &MasterKey, records: &[KeyRecord]) -> Result<Self, Fault> {
+        let keys: Result<Vec<LiveKey>, Fault> =
+            records.iter().map(|record| open(master_key, record)).collect();
+        Ok(Self { keys: keys?, published: Arc::new(publish(records)) })
+    }
+
+    /// The key that signs with `algorithm` now.
+    pub(crate) fn signing(&self, algorithm: Algorithm) -> Option<&LiveKey> {
+        let signs =
+            |key: &&LiveKey| key.status == KeyStatus::Active && key.key.algorithm() == algorithm;
+        self.keys.iter().find(signs)
+    }
+
+    /// The keys that may have signed a token: the named one, or all of its algorithm.
+    pub(crate) fn candidates(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &LiveKey> {
+        self.keys.iter().filter(move |key| {
+            key.key.algorithm() == algorithm && id.is_none_or(|id| key.id.as_str() == id)
+        })
+    }
+
+    /// Whether the key is still there, in whatever stage of its life.
+    pub(crate) fn has(&self, id: &KeyId) -> bool {
+        self.keys.iter().any(|key| key.id == *id)
+    }
+}
+
+fn open(master_key: &MasterKey, record: &KeyRecord) -> Result<LiveKey, Fault> {
+    let private = master_key.open(&record.realm, &record.id, &record.sealed)?;
+    let key = SigningKey::from_private_bytes(record.algorithm, &private).map_err(|error| {
+        Fault::Store(format!("key {} of realm {}: {error}", record.id, record.realm))
+    })?;
+    let verifying = key.verifying_key();
+    Ok(LiveKey { id: record.id.clone(), status: record.status, key, verifying })
+}
+
+fn publish(records: &[KeyRecord]) -> PublishedKeys {
+    let keys: Vec<&str> =
+        records.iter().filter_map(|record| record.public_jwk.as_deref()).collect();
+    let json = format!("{{\"keys\":[{}]}}", keys.join(","));
+    let digest = digest(&SHA256, json.as_bytes());
+    let version = digest.as_ref().first_chunk::<12>().map(|start| URL_SAFE_NO_PAD.encode(start));
+    PublishedKeys { json, version: version.unwrap_or_default() }
+}
