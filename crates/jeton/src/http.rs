@@ -34,8 +34,6 @@ use listener::{Answers, ListenerLimits};
 use route::{Found, Routes};
 use token::After;
 
-pub use listener::bind;
-
 /// Everything that answers on the public listener.
 pub(crate) struct Front {
     engine: Arc<Engine>,

@@ -5,5 +5,7 @@
 
 mod admin;
 pub mod config;
-pub mod http;
+mod http;
+pub mod serve;
+pub mod storage;
 pub mod telemetry;

@@ -1,5 +1,7 @@
 //! Proves that configuration mistakes are told all at once with line and remedy, and that what is right is taken.
 
+#![cfg(test)]
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -375,7 +377,7 @@ fn a_folder_of_dialects_that_was_named_must_exist() {
 fn a_file_that_is_not_there_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("jeton.toml");
-    assert_eq!(config::find(Some(&missing)).unwrap_err().tried, [missing.clone()]);
+    assert_eq!(config::find(Some(&missing)).unwrap_err().tried, std::slice::from_ref(&missing));
     assert!(config::load(&missing).unwrap_err().to_string().contains("cannot be read"));
     std::fs::write(&missing, MAIN).unwrap();
     assert_eq!(config::find(Some(&missing)).unwrap(), missing);

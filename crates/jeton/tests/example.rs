@@ -1,5 +1,7 @@
 //! Proves that `jeton.example.toml` tells every setting there is, each with its default, and none besides.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -107,9 +107,9 @@ impl Watch {
         let _ = self.blocked_since.compare_exchange(Self::NEVER, now, success, failure);
     }
 
-    /// When to look first.
-    pub(crate) fn first_look(&self) -> Instant {
-        self.began + self.patience.shortest()
+    /// When to look next: what begins from now on cannot be due before.
+    pub(crate) fn next_look(&self) -> Instant {
+        Instant::now() + self.patience.shortest()
     }
 
     /// What to do now.
@@ -132,8 +132,7 @@ impl Watch {
             (due(since, self.patience.idle), Verdict::Dismiss)
         };
         match left {
-            // What begins after this look cannot be due before the next one.
-            Some(left) => Verdict::LookAgain(Instant::now() + left.min(self.patience.shortest())),
+            Some(left) => Verdict::LookAgain(self.next_look().min(Instant::now() + left)),
             None => otherwise,
         }
     }

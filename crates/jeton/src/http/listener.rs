@@ -17,7 +17,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{sleep, sleep_until};
 
 use super::connection::{Answering, Patience, Verdict, Watch, WatchedStream};
 
@@ -44,7 +44,7 @@ pub(crate) trait Answers: Send + Sync + 'static {
 ///
 /// # Errors
 /// What the system says, most often that the port is taken.
-pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart must not wait until the old connections' sockets have been forgotten.
     socket.set_reuseaddr(true)?;
@@ -70,9 +70,11 @@ pub(crate) async fn listen<A: Answers>(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let (stream, peer, place) = accepted;
-        let (builder, answers, stop) = (Arc::clone(&builder), Arc::clone(&answers), stop.clone());
+        let watch = Watch::begin(limits.patience);
+        let service = Conversation { answers: Arc::clone(&answers), watch, peer };
+        let (builder, stop) = (Arc::clone(&builder), stop.clone());
         connections.spawn(async move {
-            serve(stream, peer, &builder, answers, limits.patience, stop).await;
+            serve(stream, service, &builder, stop).await;
             drop(place);
         });
     }
@@ -140,17 +142,14 @@ fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
 
 async fn serve<A: Answers>(
     stream: TcpStream,
-    peer: SocketAddr,
+    service: Conversation<A>,
     builder: &Builder<TokioExecutor>,
-    answers: Arc<A>,
-    patience: Patience,
     mut stop: watch::Receiver<bool>,
 ) {
-    let watch = Watch::begin(patience);
+    let watch = Arc::clone(&service.watch);
     let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch)));
-    let service = ConnectionService { answers, watch: Arc::clone(&watch), peer };
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut look = pin!(sleep_until(watch.first_look()));
+    let mut look = pin!(sleep_until(watch.next_look()));
     let mut dismissed = false;
     loop {
         tokio::select! {
@@ -162,7 +161,7 @@ async fn serve<A: Answers>(
                 Verdict::Dismiss if !dismissed => {
                     dismissed = true;
                     connection.as_mut().graceful_shutdown();
-                    look.as_mut().reset(Instant::now() + patience.header);
+                    look.as_mut().reset(watch.next_look());
                 }
                 Verdict::Dismiss | Verdict::Cut => return,
             },
@@ -174,14 +173,14 @@ async fn serve<A: Answers>(
     }
 }
 
-/// The service of one connection.
-struct ConnectionService<A> {
+/// One connection's requests and answers.
+struct Conversation<A> {
     answers: Arc<A>,
     watch: Arc<Watch>,
     peer: SocketAddr,
 }
 
-impl<A: Answers> Service<Request<Incoming>> for ConnectionService<A> {
+impl<A: Answers> Service<Request<Incoming>> for Conversation<A> {
     type Response = Response<Full<Bytes>>;
     type Error = std::convert::Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;

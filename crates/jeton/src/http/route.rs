@@ -74,7 +74,7 @@ impl Routes {
             prefix_bytes_max: by_prefix.keys().map(String::len).max().unwrap_or(0),
             by_prefix: by_prefix
                 .into_iter()
-                .map(|(prefix, sites)| (prefix, Group::new(sites)))
+                .map(|(prefix, sites)| (prefix, Group::new(&sites)))
                 .collect(),
         })
     }
@@ -97,12 +97,12 @@ fn prefixes(path: &str, bytes_max: usize) -> impl Iterator<Item = &str> {
 }
 
 impl Group {
-    fn new(sites: Vec<(&RealmConfig, Arc<Site>)>) -> Self {
-        if let [(_, only)] = sites.as_slice() {
+    fn new(sites: &[(&RealmConfig, Arc<Site>)]) -> Self {
+        if let [(_, only)] = sites {
             return Self::Only(Arc::clone(only));
         }
         let mut by_host = HashMap::new();
-        for (config, site) in &sites {
+        for (config, site) in sites {
             for host in &config.hosts {
                 by_host.insert(host.clone(), Arc::clone(site));
             }
