@@ -12,7 +12,7 @@ use crate::error::{Error, Reason};
 use crate::live::LiveClient;
 use crate::request::Credentials;
 
-/// Finds out which client is asking.
+/// Finds out which client is asking, and whether it may: enabled, unlocked, from where it is.
 ///
 /// # Errors
 /// A refusal when it did not prove to be any, a fault when that could not be found out.

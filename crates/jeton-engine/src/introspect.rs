@@ -11,8 +11,6 @@ use crate::deciding::Deciding;
 use crate::engine::Engine;
 use crate::error::{Error, Refusal};
 use crate::event::EventKind;
-use crate::grant::may_have_token;
-use crate::issue::refuse;
 use crate::live::RealmState;
 use crate::request::TokenQuestion;
 use crate::terms::Terms;
@@ -51,7 +49,6 @@ async fn introspect(
 ) -> Result<Introspected, Error> {
     let live = authenticate(deciding, &question.credentials).await?;
     let caller = Arc::clone(&live.client);
-    may_have_token(&caller, deciding.source).map_err(|reason| refuse(reason, &caller))?;
     let token = deciding.engine.check(deciding.realm, question.token).await?;
     let theirs = |token: &ActiveToken| {
         caller.role == ClientRole::ResourceServer || token.client.id == caller.id

@@ -6,7 +6,7 @@ use crate::authenticate::authenticate;
 use crate::client::Client;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
-use crate::grant::{audiences, expiry, lifetime, may_have_token, narrow};
+use crate::grant::{audiences, expiry, lifetime, narrow};
 use crate::limit::Allowance;
 use crate::live::LiveClient;
 use crate::mint::{Grant, mint, token_id};
@@ -23,14 +23,13 @@ pub(crate) async fn issue(
     deciding: Deciding<'_>,
     request: &TokenRequest<'_>,
 ) -> Result<Issued, Error> {
-    let Deciding { engine, realm: state, terms, source, now, .. } = deciding;
+    let Deciding { engine, realm: state, terms, now, .. } = deciding;
     let realm = state.realm();
     spare_the_source(deciding)?;
 
     let live = authenticate(deciding, &request.credentials).await?;
     let client = &live.client;
     let refused = |reason| refuse(reason, client);
-    may_have_token(client, source).map_err(refused)?;
     let (scope, scope_is_as_asked) = narrow(realm, client, request.scope).map_err(refused)?;
     let audiences = audiences(realm, terms, client, &request.audiences).map_err(refused)?;
     let allowance = count(deciding, &live)?;

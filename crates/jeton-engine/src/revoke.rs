@@ -8,7 +8,6 @@ use crate::deciding::Deciding;
 use crate::engine::Engine;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::event::{Event, EventKind, Reference};
-use crate::grant::may_have_token;
 use crate::issue::{digest_of_token, refuse};
 use crate::live::RealmState;
 use crate::mint::token_id;
@@ -39,7 +38,6 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
     let Deciding { engine, realm, source, now, .. } = deciding;
     let live = authenticate(deciding, &question.credentials).await?;
     let caller = &live.client;
-    may_have_token(caller, source).map_err(|reason| refuse(reason, caller))?;
     let Some(token) = engine.check(realm, question.token).await? else {
         return Ok(());
     };

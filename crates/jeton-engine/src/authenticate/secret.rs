@@ -9,9 +9,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, SecretDigest, SecretUse};
+use crate::client::{Client, Secret, SecretDigest, SecretUse};
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason, Refusal};
+use crate::grant::may_have_token;
 use crate::live::LiveClient;
 use crate::request::{Reading, SecretCredentials};
 use crate::slow_hash::Comparison;
@@ -27,17 +28,22 @@ pub(super) async fn authenticate(
     let turn = engine.guesses.turn(source, live, now).await.map_err(refuse)?;
 
     let verdict = verify(deciding, presented, live).await?;
-    match (found, verdict) {
+    let refusal = match (&found, verdict) {
         (Some(live), Verdict::Right(secret)) => {
-            engine.guesses.right(&turn);
-            admit(deciding, presented, &live, secret)?;
-            Ok(live)
+            match may_enter(deciding, presented, live, secret) {
+                Ok(()) => {
+                    engine.guesses.right(&turn);
+                    welcome(deciding, live, secret);
+                    return Ok(Arc::clone(live));
+                }
+                Err(reason) => known(reason, &live.client),
+            }
         }
-        (found, _) => {
-            engine.guesses.wrong(&turn, source, found.as_deref(), now);
-            Err(refuse(wrong(deciding, found.as_deref())))
-        }
-    }
+        (found, _) => wrong(deciding, found.as_deref()),
+    };
+    // Also when the secret was right: what is refused alike must cost the same.
+    engine.guesses.wrong(&turn, source, live, now);
+    Err(refuse(refusal))
 }
 
 /// What came of looking at the secret.
@@ -63,13 +69,13 @@ async fn verify(
     let digests = presented.readings.iter().map(|reading| digest_of(reading.secret));
     let digests: smallvec::SmallVec<[[u8; 32]; 2]> = digests.collect();
     let generated = live.and_then(|live| generated(&live.client, presented, &digests));
-    let locked = live.is_some_and(|live| live.is_locked(deciding.now));
-    // A locked account is looked at as slowly as a wrong secret, right or not.
-    if !locked {
-        let remembered = || live.and_then(|live| remembered(deciding, presented, &live.client));
-        if let Some(secret) = generated.or_else(remembered) {
-            return Ok(Verdict::Right(secret));
-        }
+    // Only those who may enter take the short way: a locked or disabled account is looked at as
+    // slowly as a wrong secret, right or not.
+    if let Some(live) = live
+        && let Some(secret) = generated.or_else(|| remembered(deciding, presented, &live.client))
+        && may_enter(deciding, presented, live, secret).is_ok()
+    {
+        return Ok(Verdict::Right(secret));
     }
     let supplied = match deciding.realm.memory.clients.supplied_most() {
         0 => None,
@@ -160,42 +166,45 @@ async fn supplied(
     Ok(right)
 }
 
-/// The secret is right: may it be used, in this way, now?
-fn admit(
+/// The secret is right: may it be used, in this way, from there, now?
+fn may_enter(
     deciding: Deciding<'_>,
     presented: &SecretCredentials<'_>,
     live: &LiveClient,
     secret: usize,
-) -> Result<(), Error> {
-    let Deciding { engine, source, now, .. } = deciding;
+) -> Result<(), Reason> {
     let client = &live.client;
-    let refused = |reason| Err(refuse(known(reason, client)));
-    if live.is_locked(now) {
-        return refused(Reason::ClientLocked);
+    if live.is_locked(deciding.now) {
+        return Err(Reason::ClientLocked);
     }
     let allowed = &client.authentication;
     if !allowed.is_empty() && !allowed.contains(&presented.method) {
-        return refused(Reason::AuthenticationMethod);
+        return Err(Reason::AuthenticationMethod);
     }
-    let Some(kept) = client.secrets.get(secret) else {
-        return Err(Fault::Impossible("a secret was found that the client does not have").into());
-    };
-    if !kept.is_current(now) {
-        return refused(Reason::SecretExpired);
+    let current = |secret: &Secret| secret.is_current(deciding.now);
+    if !client.secrets.get(secret).is_some_and(current) {
+        return Err(Reason::SecretExpired);
     }
-    live.run.right(SourceKey::from(source));
+    may_have_token(client, deciding.source)
+}
+
+/// Notes that the client was right.
+fn welcome(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
+    let client = &live.client;
+    live.run.right(SourceKey::from(deciding.source));
     if deciding.terms.lockout.is_some() {
         live.run.forget_failures();
     }
-    if live.run.note_use(secret, now) {
-        engine.recorder.note_use(SecretUse {
+    if live.run.note_use(secret, deciding.now)
+        && let Some(kept) = client.secrets.get(secret)
+    {
+        deciding.engine.recorder.note_use(SecretUse {
             realm: client.realm.clone(),
             client_id: client.id.clone(),
             secret_id: kept.id.clone(),
-            at: now,
+            at: deciding.now,
         });
     }
-    Ok(())
 }
 
 /// The secret is wrong, or there is no such client: counts it against the account where the
