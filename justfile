@@ -12,6 +12,10 @@ test *arguments:
 tidy:
     cargo test --locked -p jeton --test tidy
 
+# Invented input for every reader: just fuzz, just fuzz 600, just fuzz 600 jws.
+fuzz *arguments:
+    bash scripts/fuzz {{arguments}}
+
 # Brings every file into shape.
 format:
     cargo fmt --all

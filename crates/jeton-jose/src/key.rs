@@ -6,7 +6,7 @@ mod rsa;
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::PublicKeyComponents;
@@ -381,12 +381,11 @@ fn parse(algorithm: Algorithm, public: &Public) -> Result<ParsedPublicKey, KeyEr
     let parsed = match public {
         Public::Rsa { modulus, exponent } => {
             rsa::check(modulus, exponent)?;
-            let parameters = match algorithm {
-                Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
-                Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
-                other => return Err(KeyError::KindMismatch(other)),
-            };
-            PublicKeyComponents { n: modulus, e: exponent }.to_parsed_public_key(parameters)
+            // By way of DER, because the library checks numbers from DER and takes others as they are.
+            let components = PublicKeyComponents { n: modulus, e: exponent };
+            let der: PublicKeyX509Der<'static> =
+                components.as_der().map_err(|_| KeyError::Invalid)?;
+            ParsedPublicKey::new(verification(algorithm)?, der.as_ref())
         }
         Public::Ec { x, y, .. } => {
             let point = [&[4], x.as_slice(), y.as_slice()].concat();
@@ -414,7 +413,7 @@ fn public_from_der(algorithm: Algorithm, label: Label, der: &[u8]) -> Result<Pub
         let PublicKeyComponents { n: modulus, e: exponent } = PublicKeyComponents::from(&key);
         return Ok(Public::Rsa { modulus, exponent });
     }
-    let key = ParsedPublicKey::new(verification(algorithm)?, der)
+    let key = ParsedPublicKey::new(verification(algorithm)?, der.as_ref())
         .map_err(|_| KeyError::KindMismatch(algorithm))?;
     let spki = key.as_der().map_err(|_| KeyError::Library)?;
     // The key itself is the last thing in a SubjectPublicKeyInfo.

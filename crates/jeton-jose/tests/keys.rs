@@ -122,14 +122,17 @@ fn rsa_keys_have_2048_to_4096_bits() {
     assert_eq!(refused(8192), Err(KeyError::RsaSize));
     let wrong = SigningKey::generate_rsa(Algorithm::EdDsa, 2048).map(|_| ());
     assert_eq!(wrong, Err(KeyError::KindMismatch(Algorithm::EdDsa)));
-    let jwk = |bits: usize, e: &[u8]| {
+    let key = |bits: usize, last: u8, e: &[u8]| {
         let mut modulus = vec![0xff; bits / 8];
         modulus[0] = 0x80;
+        modulus[bits / 8 - 1] = last;
         let (n, e) = (base64url::encode(modulus), base64url::encode(e));
         VerifyingKey::from_jwk(&format!(r#"{{"kty":"RSA","alg":"RS256","n":"{n}","e":"{e}"}}"#))
             .map(|_| ())
     };
+    let jwk = |bits, e: &[u8]| key(bits, 0xff, e);
     assert_eq!(jwk(2048, &[1, 0, 1]), Ok(()));
+    assert_eq!(key(2048, 0xfe, &[1, 0, 1]), Err(KeyError::Invalid), "an even modulus");
     assert_eq!(jwk(4096, &[1, 0, 1]), Ok(()));
     assert_eq!(jwk(2040, &[1, 0, 1]), Err(KeyError::RsaSize));
     assert_eq!(jwk(4104, &[1, 0, 1]), Err(KeyError::RsaSize));
