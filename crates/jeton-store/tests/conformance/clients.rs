@@ -39,7 +39,7 @@ async fn stored(store: &Arc<dyn Store>, client_id: &str) -> Client {
     store.client(&main(), &id(client_id)).await.unwrap().unwrap()
 }
 
-pub async fn a_client_comes_back_as_it_was_added(store: Arc<dyn Store>) {
+pub(crate) async fn a_client_comes_back_as_it_was_added(store: Arc<dyn Store>) {
     let mut locked = client("locked");
     locked.lock = Lock::UntilUnlocked;
     locked.lifetime = Some(Lifetime::Never);
@@ -53,7 +53,7 @@ pub async fn a_client_comes_back_as_it_was_added(store: Arc<dyn Store>) {
     assert_eq!(store.client(&main(), &id("Orders")).await.unwrap(), None);
 }
 
-pub async fn a_client_is_added_once(store: Arc<dyn Store>) {
+pub(crate) async fn a_client_is_added_once(store: Arc<dyn Store>) {
     store.add_client(&full(), &event(EventKind::ClientCreated)).await.unwrap();
     let again = event(EventKind::ClientCreated);
     let mut second = client("orders");
@@ -68,7 +68,7 @@ pub async fn a_client_is_added_once(store: Arc<dyn Store>) {
     assert_eq!(stored(&store, "orders").await, full());
 }
 
-pub async fn a_client_is_replaced_with_its_secrets(store: Arc<dyn Store>) {
+pub(crate) async fn a_client_is_replaced_with_its_secrets(store: Arc<dyn Store>) {
     let mut first = client("orders");
     first.secrets = vec![secret("s-1"), secret("s-2")];
     store.add_client(&first, &event(EventKind::ClientCreated)).await.unwrap();
@@ -83,7 +83,7 @@ pub async fn a_client_is_replaced_with_its_secrets(store: Arc<dyn Store>) {
     assert_eq!(stored(&store, "returns").await, client("returns"));
 }
 
-pub async fn a_replacement_needs_the_next_revision(store: Arc<dyn Store>) {
+pub(crate) async fn a_replacement_needs_the_next_revision(store: Arc<dyn Store>) {
     let mut changed = client("orders");
     let tells = event(EventKind::ClientChanged);
     changed.revision = 2;
@@ -102,7 +102,7 @@ pub async fn a_replacement_needs_the_next_revision(store: Arc<dyn Store>) {
     assert_eq!(stored(&store, "orders").await, changed);
 }
 
-pub async fn of_many_replacements_at_once_one_wins(store: Arc<dyn Store>) {
+pub(crate) async fn of_many_replacements_at_once_one_wins(store: Arc<dyn Store>) {
     store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
     let attempts: Vec<_> = (0..8)
         .map(|number| {
@@ -127,7 +127,7 @@ pub async fn of_many_replacements_at_once_one_wins(store: Arc<dyn Store>) {
     assert_eq!(winners, [stored(&store, "orders").await]);
 }
 
-pub async fn the_later_of_two_last_uses_survives_a_replacement(store: Arc<dyn Store>) {
+pub(crate) async fn the_later_of_two_last_uses_survives_a_replacement(store: Arc<dyn Store>) {
     let mut first = client("orders");
     first.secrets = vec![secret("s-1"), secret("s-2"), secret("s-3"), secret("s-4")];
     first.secrets[0].last_used_at = Some(at(50));
@@ -146,7 +146,7 @@ pub async fn the_later_of_two_last_uses_survives_a_replacement(store: Arc<dyn St
     assert_eq!(uses, [Some(at(50)), Some(at(60)), Some(at(50)), Some(at(60))]);
 }
 
-pub async fn deleting_a_client_takes_its_secrets_and_tokens_with_it(store: Arc<dyn Store>) {
+pub(crate) async fn deleting_a_client_takes_its_secrets_and_tokens_with_it(store: Arc<dyn Store>) {
     let deleted = event(EventKind::ClientDeleted);
     assert!(!store.delete_client(&main(), &id("orders"), &deleted).await.unwrap());
     assert_eq!(store.event(deleted.reference).await.unwrap(), None);
@@ -181,7 +181,7 @@ pub async fn deleting_a_client_takes_its_secrets_and_tokens_with_it(store: Arc<d
     assert!(!store.delete_client(&main(), &id("orders"), &again).await.unwrap());
 }
 
-pub async fn a_client_made_again_has_nothing_of_the_old_one(store: Arc<dyn Store>) {
+pub(crate) async fn a_client_made_again_has_nothing_of_the_old_one(store: Arc<dyn Store>) {
     for round in 0..3 {
         let mut first = client("orders");
         first.secrets = vec![secret("s-1")];
@@ -204,7 +204,7 @@ pub async fn a_client_made_again_has_nothing_of_the_old_one(store: Arc<dyn Store
     assert_eq!(store.tokens(&main(), &TokenFilter::default(), None, 10).await.unwrap(), []);
 }
 
-pub async fn clients_come_in_the_byte_order_of_their_identifiers(store: Arc<dyn Store>) {
+pub(crate) async fn clients_come_in_the_byte_order_of_their_identifiers(store: Arc<dyn Store>) {
     let mut elsewhere = client("b");
     elsewhere.realm = other();
     store.add_client(&elsewhere, &event(EventKind::ClientCreated)).await.unwrap();
@@ -224,7 +224,7 @@ pub async fn clients_come_in_the_byte_order_of_their_identifiers(store: Arc<dyn 
     assert!(page(None, 0).await.is_empty());
 }
 
-pub async fn every_client_of_a_page_has_its_own_secrets(store: Arc<dyn Store>) {
+pub(crate) async fn every_client_of_a_page_has_its_own_secrets(store: Arc<dyn Store>) {
     let clients: Vec<Client> = (0..6)
         .map(|number| {
             let mut client = client(&format!("client-{number}"));
@@ -241,7 +241,7 @@ pub async fn every_client_of_a_page_has_its_own_secrets(store: Arc<dyn Store>) {
     assert_eq!(store.clients(&main(), Some(&clients[2].id), 2).await.unwrap(), clients[3..5]);
 }
 
-pub async fn uses_of_secrets_are_noted_when_they_are_later(store: Arc<dyn Store>) {
+pub(crate) async fn uses_of_secrets_are_noted_when_they_are_later(store: Arc<dyn Store>) {
     let mut first = client("orders");
     first.secrets = vec![secret("s-1"), secret("s-2"), secret("s-3")];
     first.secrets[1].last_used_at = Some(at(50));

@@ -18,12 +18,12 @@ fn orders_changed() -> Change {
     Change::Client(main(), id("orders"))
 }
 
-pub async fn a_new_store_has_no_changes(store: Arc<dyn Store>) {
+pub(crate) async fn a_new_store_has_no_changes(store: Arc<dyn Store>) {
     let none = Changes { revision: Revision(0), changed: Changed::These(Vec::new()) };
     assert_eq!(store.changes(Revision(0)).await.unwrap(), none);
 }
 
-pub async fn changes_come_in_the_order_they_happened(store: Arc<dyn Store>) {
+pub(crate) async fn changes_come_in_the_order_they_happened(store: Arc<dyn Store>) {
     let mut revision = Revision(0);
     let mut told = async |expected: Vec<Change>| {
         let changes = store.changes(revision).await.unwrap();
@@ -68,7 +68,7 @@ pub async fn changes_come_in_the_order_they_happened(store: Arc<dyn Store>) {
     assert!(matches!(changes.changed, Changed::These(all) if all.len() == 10));
 }
 
-pub async fn what_is_no_change_is_not_told(store: Arc<dyn Store>) {
+pub(crate) async fn what_is_no_change_is_not_told(store: Arc<dyn Store>) {
     store.keep_token(token(1), Some(event(EventKind::TokenIssued))).await.unwrap();
     store.keep_events(&[event(EventKind::TokenRefused)]).await.unwrap();
     store.remove_expired(at(9999), at(-1), 10).await.unwrap();
@@ -77,7 +77,7 @@ pub async fn what_is_no_change_is_not_told(store: Arc<dyn Store>) {
     assert_eq!(store.changes(Revision(0)).await.unwrap(), none);
 }
 
-pub async fn what_was_refused_is_not_told(store: Arc<dyn Store>) {
+pub(crate) async fn what_was_refused_is_not_told(store: Arc<dyn Store>) {
     store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
     let first = key("k", Algorithm::EdDsa, KeyStatus::Active);
     store.add_key(&first, &event(EventKind::KeyCreated)).await.unwrap();
@@ -102,7 +102,7 @@ pub async fn what_was_refused_is_not_told(store: Arc<dyn Store>) {
     assert_eq!(store.changes(revision).await.unwrap(), none);
 }
 
-pub async fn removed_changes_are_everything(store: Arc<dyn Store>) {
+pub(crate) async fn removed_changes_are_everything(store: Arc<dyn Store>) {
     for (name, seconds) in [("a", 1), ("b", 2), ("c", 3)] {
         let mut created = event(EventKind::ClientCreated);
         created.at = at(seconds);
@@ -123,13 +123,13 @@ pub async fn removed_changes_are_everything(store: Arc<dyn Store>) {
     assert_eq!(store.changes(before).await.unwrap(), none);
 }
 
-pub async fn a_revision_from_the_future_is_everything(store: Arc<dyn Store>) {
+pub(crate) async fn a_revision_from_the_future_is_everything(store: Arc<dyn Store>) {
     // As after a backup was restored.
     let changes = store.changes(Revision(5)).await.unwrap();
     assert_eq!(changes, Changes { revision: Revision(0), changed: Changed::Everything });
 }
 
-pub async fn a_change_made_before_the_wait_ends_it(store: Arc<dyn Store>) {
+pub(crate) async fn a_change_made_before_the_wait_ends_it(store: Arc<dyn Store>) {
     store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
     let began = Instant::now();
     store.wait_for_change().await.unwrap();
@@ -140,7 +140,7 @@ pub async fn a_change_made_before_the_wait_ends_it(store: Arc<dyn Store>) {
     );
 }
 
-pub async fn a_change_made_meanwhile_ends_the_wait(store: Arc<dyn Store>) {
+pub(crate) async fn a_change_made_meanwhile_ends_the_wait(store: Arc<dyn Store>) {
     store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
     store.wait_for_change().await.unwrap();
     for number in 0..2 {
@@ -156,7 +156,7 @@ pub async fn a_change_made_meanwhile_ends_the_wait(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn without_a_change_the_wait_goes_on(store: Arc<dyn Store>) {
+pub(crate) async fn without_a_change_the_wait_goes_on(store: Arc<dyn Store>) {
     store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
     store.wait_for_change().await.unwrap();
     // Tokens are kept all the time; nobody needs to look for changes because of them.
@@ -164,7 +164,7 @@ pub async fn without_a_change_the_wait_goes_on(store: Arc<dyn Store>) {
     assert!(timeout(Duration::from_millis(200), store.wait_for_change()).await.is_err());
 }
 
-pub async fn a_store_in_order_passes_its_check(store: Arc<dyn Store>) {
+pub(crate) async fn a_store_in_order_passes_its_check(store: Arc<dyn Store>) {
     store.check().await.unwrap();
     store.check().await.unwrap();
 }

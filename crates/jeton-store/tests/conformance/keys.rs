@@ -14,7 +14,7 @@ async fn stored(store: &Arc<dyn Store>, key_id: &str) -> KeyRecord {
     keys.into_iter().find(|key| key.id.as_str() == key_id).unwrap()
 }
 
-pub async fn keys_come_back_in_the_order_they_were_made(store: Arc<dyn Store>) {
+pub(crate) async fn keys_come_back_in_the_order_they_were_made(store: Arc<dyn Store>) {
     let mut symmetric = key("z", Algorithm::Hs256, KeyStatus::Retired);
     symmetric.public_jwk = None;
     symmetric.activated_at = Some(at(2));
@@ -33,7 +33,7 @@ pub async fn keys_come_back_in_the_order_they_were_made(store: Arc<dyn Store>) {
     assert_eq!(store.keys(&other()).await.unwrap(), []);
 }
 
-pub async fn a_key_is_added_once(store: Arc<dyn Store>) {
+pub(crate) async fn a_key_is_added_once(store: Arc<dyn Store>) {
     let first = key("k", Algorithm::EdDsa, KeyStatus::Active);
     store.add_key(&first, &event(EventKind::KeyCreated)).await.unwrap();
     let again = event(EventKind::KeyImported);
@@ -47,7 +47,7 @@ pub async fn a_key_is_added_once(store: Arc<dyn Store>) {
     assert!(store.keys(&other()).await.unwrap() == [second]);
 }
 
-pub async fn an_active_key_retires_the_one_before_it(store: Arc<dyn Store>) {
+pub(crate) async fn an_active_key_retires_the_one_before_it(store: Arc<dyn Store>) {
     let created = || event(EventKind::KeyCreated);
     let mut elsewhere = key("old", Algorithm::EdDsa, KeyStatus::Active);
     elsewhere.realm = other();
@@ -70,7 +70,7 @@ pub async fn an_active_key_retires_the_one_before_it(store: Arc<dyn Store>) {
     assert!(store.keys(&other()).await.unwrap() == [elsewhere]);
 }
 
-pub async fn of_many_first_keys_at_once_one_is_added(store: Arc<dyn Store>) {
+pub(crate) async fn of_many_first_keys_at_once_one_is_added(store: Arc<dyn Store>) {
     let attempts: Vec<_> = (0..8)
         .map(|number| {
             let store = Arc::clone(&store);
@@ -99,7 +99,7 @@ pub async fn of_many_first_keys_at_once_one_is_added(store: Arc<dyn Store>) {
     assert!(store.add_first_key(&elsewhere, &event(EventKind::KeyCreated)).await.unwrap());
 }
 
-pub async fn a_changed_key_keeps_all_but_status_and_moments(store: Arc<dyn Store>) {
+pub(crate) async fn a_changed_key_keeps_all_but_status_and_moments(store: Arc<dyn Store>) {
     let mut key = key("k", Algorithm::EdDsa, KeyStatus::Active);
     let retired = event(EventKind::KeyRetired);
     assert_eq!(store.change_key(&key, &retired).await, Err(StoreError::Missing));
@@ -116,7 +116,7 @@ pub async fn a_changed_key_keeps_all_but_status_and_moments(store: Arc<dyn Store
     assert_eq!(store.event(retired.reference).await.unwrap(), Some(retired));
 }
 
-pub async fn a_key_that_becomes_active_retires_the_one_before_it(store: Arc<dyn Store>) {
+pub(crate) async fn a_key_that_becomes_active_retires_the_one_before_it(store: Arc<dyn Store>) {
     for (name, algorithm, status) in [
         ("old", Algorithm::EdDsa, KeyStatus::Active),
         ("es256", Algorithm::Es256, KeyStatus::Active),
@@ -137,7 +137,7 @@ pub async fn a_key_that_becomes_active_retires_the_one_before_it(store: Arc<dyn 
     }
 }
 
-pub async fn a_deleted_key_is_gone(store: Arc<dyn Store>) {
+pub(crate) async fn a_deleted_key_is_gone(store: Arc<dyn Store>) {
     let retired = event(EventKind::KeyRetired);
     let first = key("k", Algorithm::EdDsa, KeyStatus::Active);
     store.add_key(&first, &event(EventKind::KeyCreated)).await.unwrap();

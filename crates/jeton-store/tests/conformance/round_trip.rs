@@ -24,7 +24,7 @@ use crate::sample::event;
 
 const CASES: usize = 64;
 
-pub async fn any_client_and_any_token_come_back_as_they_were(store: Arc<dyn Store>) {
+pub(crate) async fn any_client_and_any_token_come_back_as_they_were(store: Arc<dyn Store>) {
     let mut runner = TestRunner::default();
     for _ in 0..CASES {
         let client = any_client().new_tree(&mut runner).unwrap().current();

@@ -10,28 +10,28 @@ use jeton_engine::name::{ClientId, RealmName, SecretId, TokenId};
 use jeton_engine::token::{TokenFormat, TokenOrigin, TokenRecord};
 
 /// A moment, in seconds after the one at which all tests begin.
-pub fn at(seconds: i64) -> Time {
+pub(crate) fn at(seconds: i64) -> Time {
     Time::from_seconds(1_700_000_000 + seconds)
 }
 
-pub fn main() -> RealmName {
+pub(crate) fn main() -> RealmName {
     "main".parse().unwrap()
 }
 
-pub fn other() -> RealmName {
+pub(crate) fn other() -> RealmName {
     "other".parse().unwrap()
 }
 
-pub fn id(text: &str) -> ClientId {
+pub(crate) fn id(text: &str) -> ClientId {
     text.parse().unwrap()
 }
 
-pub fn token_id(text: &str) -> TokenId {
+pub(crate) fn token_id(text: &str) -> TokenId {
     text.parse().unwrap()
 }
 
 /// An event with a reference that no other has.
-pub fn event(kind: EventKind) -> Event {
+pub(crate) fn event(kind: EventKind) -> Event {
     Event {
         at: at(0),
         reference: Reference::new(&Random::System),
@@ -44,7 +44,7 @@ pub fn event(kind: EventKind) -> Event {
 }
 
 /// A client with nothing that may be absent.
-pub fn client(client_id: &str) -> Client {
+pub(crate) fn client(client_id: &str) -> Client {
     Client {
         realm: main(),
         id: id(client_id),
@@ -67,7 +67,7 @@ pub fn client(client_id: &str) -> Client {
 }
 
 /// A secret that somebody generated.
-pub fn secret(secret_id: &str) -> Secret {
+pub(crate) fn secret(secret_id: &str) -> Secret {
     Secret {
         id: secret_id.parse::<SecretId>().unwrap(),
         name: None,
@@ -79,7 +79,7 @@ pub fn secret(secret_id: &str) -> Secret {
 }
 
 /// A key with this status.
-pub fn key(key_id: &str, algorithm: Algorithm, status: KeyStatus) -> KeyRecord {
+pub(crate) fn key(key_id: &str, algorithm: Algorithm, status: KeyStatus) -> KeyRecord {
     KeyRecord {
         realm: main(),
         id: key_id.parse().unwrap(),
@@ -94,7 +94,7 @@ pub fn key(key_id: &str, algorithm: Algorithm, status: KeyStatus) -> KeyRecord {
 }
 
 /// A token of `orders` that lives for an hour; `number` orders it among the others.
-pub fn token(number: u16) -> TokenRecord {
+pub(crate) fn token(number: u16) -> TokenRecord {
     let mut digest = [0; 32];
     digest[..2].copy_from_slice(&number.to_be_bytes());
     TokenRecord {

@@ -9,7 +9,7 @@ use jeton_engine::token::{TokenFormat, TokenOrigin, TokenRecord};
 
 use crate::sample::{at, client, event, id, main, other, token, token_id};
 
-pub async fn a_token_is_found_by_its_digest(store: Arc<dyn Store>) {
+pub(crate) async fn a_token_is_found_by_its_digest(store: Arc<dyn Store>) {
     let mut by_hand = token(2);
     by_hand.format = TokenFormat::Jwt;
     by_hand.origin = TokenOrigin::ByHand("my laptop".into());
@@ -31,7 +31,7 @@ pub async fn a_token_is_found_by_its_digest(store: Arc<dyn Store>) {
     assert_eq!(store.token(&main(), &[255; 32]).await.unwrap(), None);
 }
 
-pub async fn a_token_is_kept_once(store: Arc<dyn Store>) {
+pub(crate) async fn a_token_is_kept_once(store: Arc<dyn Store>) {
     store.keep_token(token(1), None).await.unwrap();
     let mut second = token(1);
     second.digest = [9; 32];
@@ -45,7 +45,7 @@ pub async fn a_token_is_kept_once(store: Arc<dyn Store>) {
     assert_eq!(store.token(&other(), &[9; 32]).await.unwrap(), Some(second));
 }
 
-pub async fn an_event_is_kept_with_its_token(store: Arc<dyn Store>) {
+pub(crate) async fn an_event_is_kept_with_its_token(store: Arc<dyn Store>) {
     let mut issued = event(EventKind::TokenIssued);
     issued.source = None;
     issued.client_id = None;
@@ -64,7 +64,7 @@ async fn listed(
     tokens.into_iter().map(|token| token.id.into()).collect()
 }
 
-pub async fn tokens_come_newest_first(store: Arc<dyn Store>) {
+pub(crate) async fn tokens_come_newest_first(store: Arc<dyn Store>) {
     let mut elsewhere = token(9);
     elsewhere.realm = other();
     // Not kept in the order they were made.
@@ -82,7 +82,7 @@ pub async fn tokens_come_newest_first(store: Arc<dyn Store>) {
     assert_eq!(whole, [token(4)]);
 }
 
-pub async fn tokens_are_filtered(store: Arc<dyn Store>) {
+pub(crate) async fn tokens_are_filtered(store: Arc<dyn Store>) {
     for number in 0..8_u16 {
         let mut token = token(number);
         if number % 2 == 1 {
@@ -112,7 +112,7 @@ pub async fn tokens_are_filtered(store: Arc<dyn Store>) {
     assert!(listed(&store, &only(Some("nobody"), false), None, 10).await.is_empty());
 }
 
-pub async fn a_revoked_token_keeps_its_first_moment(store: Arc<dyn Store>) {
+pub(crate) async fn a_revoked_token_keeps_its_first_moment(store: Arc<dyn Store>) {
     store.keep_token(token(1), None).await.unwrap();
     store.keep_token(token(2), None).await.unwrap();
     let unknown = event(EventKind::TokenRevoked);
@@ -132,7 +132,7 @@ pub async fn a_revoked_token_keeps_its_first_moment(store: Arc<dyn Store>) {
     assert_eq!(store.event(second.reference).await.unwrap(), None);
 }
 
-pub async fn only_expired_tokens_are_removed(store: Arc<dyn Store>) {
+pub(crate) async fn only_expired_tokens_are_removed(store: Arc<dyn Store>) {
     let ends = |number, expires_at| TokenRecord { expires_at, ..token(number) };
     let revoked = |record| TokenRecord { revoked_at: Some(at(1)), ..record };
     let gone = [ends(1, Some(at(99))), revoked(ends(2, Some(at(98))))];
@@ -158,7 +158,7 @@ pub async fn only_expired_tokens_are_removed(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn old_events_and_changes_are_removed(store: Arc<dyn Store>) {
+pub(crate) async fn old_events_and_changes_are_removed(store: Arc<dyn Store>) {
     let mut events: Vec<_> = (0..3).map(|_| event(EventKind::TokenRefused)).collect();
     for (index, event) in events.iter_mut().enumerate() {
         event.at = at(10 * index as i64);
@@ -179,7 +179,7 @@ pub async fn old_events_and_changes_are_removed(store: Arc<dyn Store>) {
     assert_eq!(store.remove_expired(at(-1000), at(20), 100).await.unwrap(), 0);
 }
 
-pub async fn no_more_is_removed_than_asked(store: Arc<dyn Store>) {
+pub(crate) async fn no_more_is_removed_than_asked(store: Arc<dyn Store>) {
     for number in 0..5 {
         store.keep_token(token(number), None).await.unwrap();
     }
@@ -194,7 +194,7 @@ pub async fn no_more_is_removed_than_asked(store: Arc<dyn Store>) {
     assert_eq!(store.remove_expired(at(9999), at(9999), 0).await.unwrap(), 0);
 }
 
-pub async fn events_are_found_by_their_reference(store: Arc<dyn Store>) {
+pub(crate) async fn events_are_found_by_their_reference(store: Arc<dyn Store>) {
     let mut events: Vec<_> = EventKind::ALL.iter().copied().map(event).collect();
     events[1].source = Some("192.0.2.1".parse().unwrap());
     store.keep_events(&events).await.unwrap();

@@ -1,0 +1,354 @@
+//! What holds for SQLite beyond the conformance suite: many writers, two processes, a database
+//! that is locked, damaged, copied or closed.
+#![expect(clippy::unwrap_used, reason = "a test may assume")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jeton_engine::event::EventKind;
+use jeton_engine::store::{Change, Changed, Revision, Store, StoreError, TokenFilter};
+use jeton_store::{Location, SqliteSettings, SqliteStore};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+#[path = "conformance/sample.rs"]
+#[expect(dead_code, reason = "these tests need only some of the samples")]
+mod sample;
+
+use sample::{client, event, id, main, secret, token};
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("jeton.db");
+    (directory, path)
+}
+
+fn open(path: &Path, settings: SqliteSettings) -> Arc<SqliteStore> {
+    SqliteStore::open(&Location::File(path.to_owned()), settings).unwrap()
+}
+
+fn open_plainly(path: &Path) -> Arc<SqliteStore> {
+    open(path, SqliteSettings::default())
+}
+
+/// Another process that is in the middle of a write.
+fn lock(path: &Path) -> Connection {
+    let other = Connection::open(path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    other
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Gives the writer a token to keep while the database is locked, so that all else has to wait.
+async fn occupy(store: &Arc<SqliteStore>, number: u16) -> JoinHandle<Result<(), StoreError>> {
+    let before = store.activity();
+    assert_eq!(before.waiting, 0);
+    let keeping = {
+        let store = Arc::clone(store);
+        tokio::spawn(async move { store.keep_token(token(number), None).await })
+    };
+    // It is queued when its task first runs, and taken out as soon as the writer wakes up.
+    sleep(Duration::from_millis(20)).await;
+    until("the writer has begun", || store.activity().waiting == 0).await;
+    keeping
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_many_callers_share_commits() {
+    const CALLERS: u16 = 64;
+    const EACH: u16 = 20;
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for number in caller * EACH..(caller + 1) * EACH {
+                    let issued = event(EventKind::TokenIssued);
+                    store.keep_token(token(number), Some(issued)).await.unwrap();
+                    // Whoever was answered finds the token, in whichever commit it was.
+                    let digest = token(number).digest;
+                    assert!(store.token(&main(), &digest).await.unwrap().is_some());
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let all = store.tokens(&main(), &TokenFilter::default(), None, 10_000).await.unwrap();
+    let newest_first: Vec<_> = (0..CALLERS * EACH).rev().map(token).collect();
+    assert_eq!(all, newest_first);
+    let activity = store.activity();
+    assert_eq!(activity.writes, u64::from(CALLERS * EACH));
+    assert!(activity.commits < activity.writes / 2, "{activity:?}");
+    assert_eq!(activity.waiting, 0);
+}
+
+#[tokio::test]
+async fn one_failing_write_does_not_undo_those_beside_it() {
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    store.keep_token(token(1), None).await.unwrap();
+    store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
+    let locked = lock(&path);
+    let occupied = occupy(&store, 0).await;
+    // All of these wait for it, and then share a commit.
+    let mut twins = client("twins");
+    twins.secrets = vec![secret("s-1"), secret("s-1")];
+    let tells = event(EventKind::ClientCreated);
+    let together = async {
+        let (orders, returns) = (client("orders"), client("returns"));
+        tokio::join!(
+            store.keep_token(token(2), None),
+            store.keep_token(token(1), None),
+            store.add_client(&orders, &tells),
+            store.add_client(&twins, &tells),
+            store.add_client(&returns, &tells),
+            store.keep_token(token(3), None),
+        )
+    };
+    let before = store.activity().commits;
+    let release = async {
+        until("the writes wait", || store.activity().waiting == 6).await;
+        locked.execute_batch("ROLLBACK").unwrap();
+    };
+    let (outcomes, ()) = tokio::join!(together, release);
+    assert_eq!(outcomes.0, Ok(()));
+    assert_eq!(outcomes.1, Err(StoreError::Exists));
+    assert_eq!(outcomes.2, Err(StoreError::Exists));
+    assert!(matches!(outcomes.3, Err(StoreError::Failed(_))));
+    assert_eq!((outcomes.4, outcomes.5), (Ok(()), Ok(())));
+    occupied.await.unwrap().unwrap();
+    assert_eq!(store.activity().commits, before + 2);
+    let kept = store.tokens(&main(), &TokenFilter::default(), None, 10).await.unwrap();
+    assert_eq!(kept, [3, 2, 1, 0].map(token));
+    assert_eq!(store.client(&main(), &id("twins")).await.unwrap(), None);
+    assert!(store.client(&main(), &id("returns")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn more_than_the_queue_holds_is_refused_at_once_and_nothing_acknowledged_is_lost() {
+    let (_directory, path) = place();
+    let patience = Duration::from_secs(30);
+    let store = open(&path, SqliteSettings { queue_max: 4, patience, ..Default::default() });
+    let locked = lock(&path);
+    let keep = |number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.keep_token(token(number), None).await })
+    };
+    // The writer has taken the first and waits for the lock; the next four fill the queue.
+    let mut accepted = vec![occupy(&store, 0).await];
+    accepted.extend((1..=4).map(keep));
+    until("the queue is full", || store.activity().waiting == 4).await;
+    let began = Instant::now();
+    assert_eq!(store.keep_token(token(5), None).await, Err(StoreError::Overloaded));
+    assert_eq!(store.check().await, Err(StoreError::Overloaded));
+    assert!(began.elapsed() < Duration::from_secs(1));
+    // Reads go on.
+    assert_eq!(store.token(&main(), &token(0).digest).await.unwrap(), None);
+    locked.execute_batch("ROLLBACK").unwrap();
+    for write in accepted {
+        write.await.unwrap().unwrap();
+    }
+    store.keep_token(token(6), None).await.unwrap();
+    let all = store.tokens(&main(), &TokenFilter::default(), None, 10).await.unwrap();
+    assert_eq!(all, [6, 4, 3, 2, 1, 0].map(token));
+}
+
+#[tokio::test]
+async fn a_database_locked_for_too_long_fails_the_write_and_not_the_next() {
+    let (_directory, path) = place();
+    let patience = Duration::from_millis(50);
+    let store = open(&path, SqliteSettings { patience, ..Default::default() });
+    let locked = lock(&path);
+    let outcome = store.keep_token(token(1), None).await;
+    assert!(matches!(outcome, Err(StoreError::Unreachable(_))), "{outcome:?}");
+    assert!(matches!(store.check().await, Err(StoreError::Unreachable(_))));
+    locked.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store.token(&main(), &token(1).digest).await.unwrap(), None);
+    store.keep_token(token(1), None).await.unwrap();
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_stores_on_one_file_hear_of_each_other_within_a_second() {
+    let (_directory, path) = place();
+    let (server, command) = (open_plainly(&path), open_plainly(&path));
+    server.add_client(&client("before"), &event(EventKind::ClientCreated)).await.unwrap();
+    let mut revision = server.changes(Revision(0)).await.unwrap().revision;
+    for name in ["one", "two", "three"] {
+        command.add_client(&client(name), &event(EventKind::ClientCreated)).await.unwrap();
+        let heard = async {
+            loop {
+                server.wait_for_change().await.unwrap();
+                let changes = server.changes(revision).await.unwrap();
+                revision = changes.revision;
+                match changes.changed {
+                    Changed::These(changes) if changes.is_empty() => {}
+                    other => break other,
+                }
+            }
+        };
+        let heard = timeout(Duration::from_secs(1), heard).await.unwrap();
+        assert_eq!(heard, Changed::These(vec![Change::Client(main(), id(name))]));
+        assert!(server.client(&main(), &id(name)).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn too_many_changes_are_everything() {
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    let other = Connection::open(&path).unwrap();
+    let add = |count: u32| {
+        other
+            .execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+                 INSERT INTO change (at, kind, realm) SELECT 0, 'keys', 'main' FROM n",
+                [count],
+            )
+            .unwrap();
+    };
+    add(10_000);
+    let Changed::These(changes) = store.changes(Revision(0)).await.unwrap().changed else {
+        panic!("ten thousand changes can be followed");
+    };
+    assert_eq!(changes.len(), 10_000);
+    add(1);
+    assert_eq!(store.changes(Revision(0)).await.unwrap().changed, Changed::Everything);
+    // A kind of change that only a later jeton knows is followed by reading everything.
+    other
+        .execute("INSERT INTO change (at, kind, realm, subject) VALUES (0, 'new', 'main', 'x')", [])
+        .unwrap();
+    let changes = store.changes(Revision(10_001)).await.unwrap();
+    assert_eq!((changes.revision, changes.changed), (Revision(10_002), Changed::Everything));
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_parse_is_named() {
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
+    store.keep_token(token(1), None).await.unwrap();
+    let other = Connection::open(&path).unwrap();
+    let failed = |outcome: Result<(), StoreError>, names: &str| {
+        let Err(StoreError::Failed(text)) = outcome else { panic!("{outcome:?}") };
+        assert!(text.contains(names), "{text}");
+    };
+    for (column, broken) in [("scope", "two  spaces"), ("audiences", "{"), ("networks", "[\"x\"]")]
+    {
+        other.execute(&format!("UPDATE client SET {column} = ?1"), [broken]).unwrap();
+        let names = format!("client main/orders cannot be read: its {column} ");
+        failed(store.client(&main(), &id("orders")).await.map(drop), &names);
+        failed(store.clients(&main(), None, 10).await.map(drop), &names);
+        other.execute(&format!("UPDATE client SET {column} = '[]'"), []).unwrap();
+    }
+    other.execute("UPDATE token SET subject = ''", []).unwrap();
+    let found = store.token(&main(), &token(1).digest).await.map(drop);
+    failed(found, "token main/t00001 cannot be read: its subject ");
+    let found = store.tokens(&main(), &TokenFilter::default(), None, 1).await.map(drop);
+    failed(found, "token main/t00001");
+}
+
+#[tokio::test]
+async fn a_copy_made_in_use_is_whole_and_takes_nobody_s_place() {
+    let (directory, path) = place();
+    let store = open_plainly(&path);
+    for number in 0..50 {
+        store.keep_token(token(number), None).await.unwrap();
+    }
+    let to = directory.path().join("copy.db");
+    store.backup(&to).await.unwrap();
+    store.keep_token(token(50), None).await.unwrap();
+    assert_eq!(store.backup(&to).await, Err(StoreError::Exists));
+    let nowhere = directory.path().join("nowhere").join("copy.db");
+    assert!(matches!(store.backup(&nowhere).await, Err(StoreError::Failed(_))));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let mut names: Vec<_> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["copy.db", "jeton.db", "jeton.db-shm", "jeton.db-wal"]);
+    let copy = open_plainly(&to);
+    copy.integrity().await.unwrap();
+    assert_eq!(copy.tokens(&main(), &TokenFilter::default(), None, 100).await.unwrap().len(), 50);
+    let memory = SqliteStore::open(&Location::Memory, SqliteSettings::default()).unwrap();
+    memory.keep_token(token(1), None).await.unwrap();
+    let to = directory.path().join("memory.db");
+    memory.backup(&to).await.unwrap();
+    assert!(open_plainly(&to).token(&main(), &token(1).digest).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn damage_is_found_and_not_copied() {
+    let (directory, path) = place();
+    let store = open_plainly(&path);
+    for number in 0..200 {
+        store.keep_token(token(number), None).await.unwrap();
+    }
+    store.integrity().await.unwrap();
+    store.close().await;
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 4096;
+    bytes.get_mut(last..).unwrap().fill(0x5a);
+    fs::write(&path, bytes).unwrap();
+    let store = open_plainly(&path);
+    assert!(matches!(store.integrity().await, Err(StoreError::Failed(_))));
+    let to = directory.path().join("copy.db");
+    assert!(store.backup(&to).await.is_err());
+    assert!(!to.exists());
+}
+
+#[tokio::test]
+async fn a_closed_store_has_written_what_waited_and_takes_no_more() {
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    let locked = lock(&path);
+    let waiting = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.keep_token(token(1), None).await })
+    };
+    tokio::task::yield_now().await;
+    let (closing, again) = (Arc::clone(&store), Arc::clone(&store));
+    let closing = tokio::spawn(async move { closing.close().await });
+    let again = tokio::spawn(async move { again.close().await });
+    locked.execute_batch("ROLLBACK").unwrap();
+    waiting.await.unwrap().unwrap();
+    closing.await.unwrap();
+    again.await.unwrap();
+    let closed = |outcome| matches!(outcome, Err(StoreError::Unreachable(_)));
+    assert!(closed(store.keep_token(token(2), None).await));
+    assert!(closed(store.check().await));
+    assert!(closed(store.token(&main(), &token(1).digest).await.map(drop)));
+    assert!(closed(store.wait_for_change().await));
+    let store = open_plainly(&path);
+    let all = store.tokens(&main(), &TokenFilter::default(), None, 10).await.unwrap();
+    assert_eq!(all, [token(1)]);
+}
+
+#[tokio::test]
+async fn the_log_is_emptied_when_nothing_is_written() {
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    let log = path.with_extension("db-wal");
+    for number in 0..2 {
+        store.keep_token(token(number), None).await.unwrap();
+        assert!(log.metadata().unwrap().len() > 0);
+        until("the log is empty", || log.metadata().unwrap().len() == 0).await;
+    }
+}
