@@ -374,6 +374,36 @@ fn a_folder_of_dialects_that_was_named_must_exist() {
 }
 
 #[test]
+fn own_dialects_stand_beside_the_built_in_ones_and_no_name_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let parse = || config::parse("jeton.toml", MAIN, std::iter::empty(), folder.path());
+    let put = |name: &str, text: &str| {
+        let place = folder.path().join("dialects").join(name);
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("dialect.toml"), text).unwrap();
+    };
+    let builtin = parse().unwrap();
+    let text = builtin.dialects.get("rfc6749").unwrap().source_text().to_owned();
+    put("our-own", &text);
+    assert!(parse().unwrap().dialects.get("our-own").is_some());
+    // As in a clone of the repository: the very file that the built-in dialect was made from.
+    put("rfc6749", &text);
+    assert!(parse().is_ok());
+    put("rfc6749", &text.replace("/oauth2/token", "/elsewhere"));
+    assert!(parse().unwrap_err().to_string().contains("rfc6749"));
+    put("rfc6749", &text);
+    put("broken", "title = 7");
+    assert!(parse().unwrap_err().to_string().contains("broken"));
+}
+
+#[test]
+fn a_log_filter_is_one_that_can_be_obeyed() {
+    let with = |filter: &str| format!("[log]\nfilter = \"{filter}\"\n{MAIN}");
+    assert_taken(&with("warn,jeton=debug"));
+    assert_refused(&with("jeton=loud"), "is no filter");
+}
+
+#[test]
 fn a_file_that_is_not_there_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("jeton.toml");

@@ -6,7 +6,9 @@ use jeton_engine::manage::{NewClient, NewSecret};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::started::{GROWTH, Line, ask, growth_request, make, post, start, token_when_known};
+use crate::started::{
+    GROWTH, Line, PATIENCE, ask, growth_request, make, post, start, token_when_known,
+};
 
 fn with_server(settings: &str) -> String {
     format!("[server]\n{settings}\n{GROWTH}")
@@ -189,6 +191,17 @@ async fn requests_may_be_sent_in_a_row_and_the_sending_half_closed() {
     assert_eq!(line.answer().await.status, 400);
     assert_eq!(line.answer().await.status, 400);
     assert_eq!(line.closed().await, "");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_takes_no_answers_is_cut() {
+    let running = start(&with_server("write_timeout = \"1s\"")).await;
+    let mut line = Line::open_narrow(running.public_address()).await;
+    let requests = post("/auth/v1/token", "x", "{}").repeat(100);
+    let sending = async { while line.send(&requests).await {} };
+    let cut = tokio::time::timeout(PATIENCE, sending).await;
+    assert!(cut.is_ok(), "it is still listened to");
     running.stop().await;
 }
 

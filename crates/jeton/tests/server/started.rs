@@ -124,6 +124,13 @@ impl Line {
         Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new() }
     }
 
+    /// A connection that soon takes no more unless it is read from.
+    pub(crate) async fn open_narrow(address: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Self { stream: socket.connect(address).await.unwrap(), unread: Vec::new() }
+    }
+
     /// Sends, or finds that nobody listens any more.
     pub(crate) async fn send(&mut self, text: &str) -> bool {
         self.stream.write_all(text.as_bytes()).await.is_ok()
