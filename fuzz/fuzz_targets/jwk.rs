@@ -17,7 +17,8 @@ fuzz_target!(|text: &str| {
         if let Ok(key) = VerifyingKey::from_public_pem(*algorithm, text) {
             comes_back(&key);
         }
-        for key in [SigningKey::from_jwk(*algorithm, text), SigningKey::from_pem(*algorithm, text)] {
+        for key in [SigningKey::from_jwk(*algorithm, text), SigningKey::from_pem(*algorithm, text)]
+        {
             let Ok(key) = key else { continue };
             let bytes = key.private_bytes().expect("a key can be kept");
             let again = SigningKey::from_private_bytes(*algorithm, &bytes).expect("and read");

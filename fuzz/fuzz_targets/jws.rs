@@ -11,7 +11,8 @@ use jeton_jose::{Algorithm, JwkSet, SigningKey, VerifyingKey, base64url};
 use libfuzzer_sys::fuzz_target;
 
 static KEYS: LazyLock<Vec<VerifyingKey>> = LazyLock::new(|| {
-    let key = |algorithm: &Algorithm| SigningKey::generate(*algorithm).map(|key| key.verifying_key());
+    let key =
+        |algorithm: &Algorithm| SigningKey::generate(*algorithm).map(|key| key.verifying_key());
     Algorithm::ALL.iter().filter_map(|algorithm| key(algorithm).ok()).collect()
 });
 

@@ -8,7 +8,7 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::algorithm::Algorithm;
 use crate::base64url;
@@ -83,6 +83,17 @@ impl Purpose {
 
 /// The members of a JWK, parsed but not yet understood.
 pub(crate) struct Members(Map<String, Value>);
+
+/// They may be those of a private key.
+impl Drop for Members {
+    fn drop(&mut self) {
+        for value in self.0.values_mut() {
+            if let Value::String(text) = value {
+                text.zeroize();
+            }
+        }
+    }
+}
 
 impl Members {
     pub(crate) fn parse(jwk: &str) -> Result<Self, KeyError> {

@@ -413,7 +413,7 @@ fn public_from_der(algorithm: Algorithm, label: Label, der: &[u8]) -> Result<Pub
         let PublicKeyComponents { n: modulus, e: exponent } = PublicKeyComponents::from(&key);
         return Ok(Public::Rsa { modulus, exponent });
     }
-    let key = ParsedPublicKey::new(verification(algorithm)?, der.as_ref())
+    let key = ParsedPublicKey::new(verification(algorithm)?, der)
         .map_err(|_| KeyError::KindMismatch(algorithm))?;
     let spki = key.as_der().map_err(|_| KeyError::Library)?;
     // The key itself is the last thing in a SubjectPublicKeyInfo.
