@@ -10,6 +10,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={}", root.display());
     let mut table = String::from("&[\n");
     for folder in sorted(&root)? {
+        // A folder that gets its first exchanges changes itself, but not the folder above it.
+        println!("cargo::rerun-if-changed={}", folder.display());
         let dialect = folder.join("dialect.toml");
         if dialect.is_file() {
             write_folder(&mut table, &folder, &dialect)?;

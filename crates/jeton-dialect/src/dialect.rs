@@ -131,15 +131,55 @@ pub(crate) enum Check {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) status: StatusCode,
-    /// Headers that are always the same, ready to be copied.
-    pub(crate) headers: HeaderMap,
-    /// Headers with values in them.
-    pub(crate) varying: Vec<(HeaderName, Vec<Piece<Slot>>, Steps)>,
+    pub(crate) headers: Headers,
     /// Sent when the request came with an `Authorization` header.
     pub(crate) challenge: Option<HeaderValue>,
     pub(crate) body: Body,
     /// What the body looks like, for comparing a live one with it.
     pub(crate) shape: Option<Shape>,
+}
+
+/// The headers of an answer, in order.
+#[derive(Debug)]
+pub(crate) enum Headers {
+    /// Always the same, ready to be copied.
+    Constant(HeaderMap),
+    /// Some of them hold values.
+    Varying(Vec<(HeaderName, HeaderText)>),
+}
+
+/// The text of a header.
+#[derive(Debug)]
+pub(crate) enum HeaderText {
+    Constant(HeaderValue),
+    Varying(Vec<Piece<Slot>>, Steps),
+}
+
+impl Headers {
+    /// Puts them in the form in which they are written fastest.
+    pub(crate) fn new(headers: Vec<(HeaderName, HeaderText)>) -> Self {
+        let is_constant = |(_, text): &(_, HeaderText)| matches!(text, HeaderText::Constant(_));
+        if !headers.iter().all(is_constant) {
+            return Self::Varying(headers);
+        }
+        let constants = headers.into_iter().filter_map(|(name, text)| match text {
+            HeaderText::Constant(value) => Some((name, value)),
+            HeaderText::Varying(..) => None,
+        });
+        Self::Constant(constants.collect())
+    }
+
+    /// The values in them, with the names of their headers.
+    pub(crate) fn varying(&self) -> impl Iterator<Item = (&HeaderName, &[Piece<Slot>])> {
+        let headers = match self {
+            Self::Constant(_) => &[],
+            Self::Varying(headers) => headers.as_slice(),
+        };
+        headers.iter().filter_map(|(name, text)| match text {
+            HeaderText::Constant(_) => None,
+            HeaderText::Varying(pieces, _) => Some((name, pieces.as_slice())),
+        })
+    }
 }
 
 /// The body of an answer.

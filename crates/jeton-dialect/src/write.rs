@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jeton_engine::error::{Error, Kind};
 use jeton_engine::token::Decision;
 
-use crate::dialect::{Body, Dialect, Row};
+use crate::dialect::{Body, Dialect, HeaderText, Headers};
 use crate::shape::all_there;
 use crate::value::{Source, kind_of, whole_seconds};
 
@@ -28,8 +28,10 @@ impl Dialect {
         let kind = kind_of(decision);
         let row = kind.map_or(&self.success, |kind| self.row(kind));
         let source = Source { decision, status: row.status.as_u16() };
-        let mut headers = row.headers.clone();
-        write_headers(row, &source, &mut headers);
+        let mut headers = match &row.headers {
+            Headers::Constant(headers) => headers.clone(),
+            Headers::Varying(headers) => write_headers(headers, &source),
+        };
         if kind == Some(Kind::MethodNotAllowed)
             && let Ok(allow) = HeaderValue::from_str(self.method().as_str())
         {
@@ -51,13 +53,21 @@ impl Dialect {
     }
 }
 
-/// Headers with values; one whose value is absent, or cannot stand in a header, is left out.
-fn write_headers(row: &Row, source: &Source<'_>, headers: &mut HeaderMap) {
-    for (name, pieces, steps) in &row.varying {
-        if all_there(pieces, source)
-            && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(steps.write(source)))
-        {
-            headers.insert(name.clone(), value);
+/// A header whose value is absent, or cannot stand in a header, is left out.
+fn write_headers(headers: &[(HeaderName, HeaderText)], source: &Source<'_>) -> HeaderMap {
+    // Room for those that come on top: Allow, WWW-Authenticate, Retry-After.
+    let mut written = HeaderMap::with_capacity(headers.len() + 3);
+    for (name, text) in headers {
+        let value = match text {
+            HeaderText::Constant(value) => Ok(value.clone()),
+            HeaderText::Varying(pieces, _) if !all_there(pieces, source) => continue,
+            HeaderText::Varying(_, steps) => {
+                HeaderValue::from_maybe_shared(Bytes::from(steps.write(source)))
+            }
+        };
+        if let Ok(value) = value {
+            written.insert(name.clone(), value);
         }
     }
+    written
 }

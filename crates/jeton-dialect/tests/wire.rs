@@ -1,6 +1,11 @@
 //! Proves the wire of built-in dialects with hand-made decisions: what is read, what is refused in
 //! which order, and every byte of what is written.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test assumes and fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test assumes and fails"
+)]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use jeton_engine::error::Kind;
 
-use crate::dialect::{Body, Row};
+use crate::dialect::{Body, HeaderText, Headers, Row};
 use crate::problem::{Finder, suggestion};
 use crate::raw;
 use crate::said::{Json, Members, Said};
@@ -96,7 +96,7 @@ pub(super) fn success(
     };
     let before = finder.count();
     let row = row(&parts, common, finder)?;
-    let in_headers = row.varying.iter().any(|(_, pieces, _)| {
+    let in_headers = row.headers.varying().any(|(_, pieces)| {
         pieces
             .iter()
             .any(|piece| matches!(piece, Piece::Value(Slot { value: Value::AccessToken, .. })))
@@ -188,7 +188,7 @@ fn refusal(said: &Said<raw::Refusal>, common: &Common<'_>, finder: &mut Finder<'
 }
 
 fn row(parts: &Parts<'_>, common: &Common<'_>, finder: &mut Finder<'_>) -> Option<Row> {
-    let mut headers = HeaderMap::new();
+    let mut headers = Vec::new();
     let (body, shape, usual_media_type) = body(parts, common, finder)?;
     let media_type = match (parts.media_type, usual_media_type) {
         (Some(said), None) => {
@@ -199,22 +199,22 @@ fn row(parts: &Parts<'_>, common: &Common<'_>, finder: &mut Finder<'_>) -> Optio
         (None, usual) => usual.and_then(|usual| HeaderValue::from_str(&usual).ok()),
     };
     if let Some(media_type) = media_type {
-        headers.insert(CONTENT_TYPE, media_type);
+        headers.push((CONTENT_TYPE, HeaderText::Constant(media_type)));
     }
-    let mut varying = Vec::new();
     for ((name, text), place) in layered(parts, common) {
         let Some(name) = header_name(name, finder) else { continue };
         let Some(pieces) = pieces(text, &text.span, place, finder) else { continue };
         let steps = Steps::text(&pieces);
         if let Some(constant) = steps.constant() {
             if let Some(value) = header_value(constant, &text.span, finder) {
-                headers.insert(name, value);
+                headers.push((name, HeaderText::Constant(value)));
             }
         } else {
-            varying.push((name, pieces, steps));
+            headers.push((name, HeaderText::Varying(pieces, steps)));
         }
     }
-    Some(Row { status: parts.status, headers, varying, challenge: None, body, shape })
+    let headers = Headers::new(headers);
+    Some(Row { status: parts.status, headers, challenge: None, body, shape })
 }
 
 /// The headers of all answers, of all refusals and of the row, each layer replacing what an earlier

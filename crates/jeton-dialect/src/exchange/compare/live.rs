@@ -21,8 +21,8 @@ pub fn compare_live(dialect: &Dialect, expected: &Response, actual: &Response) -
     for name in header_names(expected, actual) {
         let (left, right) = (values(&expected.headers, &name), values(&actual.headers, &name));
         let pieces = row.and_then(|row| {
-            let mut varying = row.varying.iter();
-            varying.find(|(known, ..)| known.as_str() == name).map(|(_, pieces, _)| pieces)
+            let mut varying = row.headers.varying();
+            varying.find(|(known, _)| known.as_str() == name).map(|(_, pieces)| pieces)
         });
         match pieces {
             Some(pieces) => judge.text(&name, pieces, &left, &right),
