@@ -68,8 +68,12 @@ fn forwarded(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let fields = headers.get_all(FORWARDED).iter();
     fields
         .flat_map(|field| match field.to_str() {
-            Ok(text) => split_outside_quotes(text, ',').into_iter().map(element).collect(),
-            Err(_) => vec![None],
+            // An open quote would swallow what the proxy added after it and leave the caller's own
+            // invention as the last word.
+            Ok(text) if text.matches('"').count() % 2 == 0 => {
+                split_outside_quotes(text, ',').into_iter().map(element).collect()
+            }
+            Ok(_) | Err(_) => vec![None],
         })
         .collect()
 }
@@ -175,12 +179,29 @@ mod tests {
             &[("x-forwarded-for", "192.0.2.1,")],
             &[("x-forwarded-for", "192.0.2.1\u{fc}")],
             &[("forwarded", "for=_hidden")],
+            &[("forwarded", "for=192.0.2.1;x=\", for=192.0.2.2")],
+            &[("forwarded", "for=192.0.2.1;x=\", for=\"[2001:db8::1]\"")],
             &[("forwarded", "for=192.0.2.1, proto=https")],
         ] {
             assert_eq!(source_of("10.0.0.1", headers, PROXIES), "::", "{headers:?}");
         }
         let agreeing = [("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=192.0.2.1")];
         assert_eq!(source_of("10.0.0.1", &agreeing, PROXIES), "192.0.2.1");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_a_caller_invents_makes_it_somebody_else(invented in "[ -~]{0,60}") {
+            for (name, added) in [
+                ("x-forwarded-for", "203.0.113.7"),
+                ("forwarded", "for=203.0.113.7"),
+                ("forwarded", "for=\"203.0.113.7:80\";proto=https"),
+            ] {
+                let value = format!("{invented}, {added}");
+                let source = source_of("10.0.0.1", &[(name, &value)], PROXIES);
+                proptest::prop_assert!(source == "203.0.113.7" || source == "::", "{value}: {source}");
+            }
+        }
     }
 
     #[test]
