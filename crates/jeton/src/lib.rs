@@ -4,6 +4,7 @@
 //! the command line, runs and exits.
 
 mod admin;
+pub mod cli;
 pub mod config;
 mod http;
 pub mod serve;

@@ -84,6 +84,14 @@ impl Manage {
         }
     }
 
+    /// Whether a secret that somebody brings along would be taken.
+    ///
+    /// # Errors
+    /// It is empty or too long.
+    pub fn check_secret(&self, secret: &str) -> Result<(), ManageError> {
+        check_supplied(secret)
+    }
+
     /// Adds a secret to a client that is being made.
     pub(super) async fn add_secret(
         &self,

@@ -1,0 +1,46 @@
+//! What to do about each refusal: one sentence, or a few, for every reason there is.
+
+use jeton_engine::error::Reason;
+
+macro_rules! remedies {
+    ($($name:ident, $text:literal;)+) => {
+        /// What to do about a refusal. A reason without a row here does not compile.
+        pub(super) const fn remedy(reason: Reason) -> &'static str {
+            match reason { $(Reason::$name => $text),+ }
+        }
+    };
+}
+
+remedies! {
+    PathUnknown, "Compare the URL with the realm's token endpoints: `jeton dialect list` shows each dialect's path, `jeton config show` the realms.";
+    MethodNotAllowed, "Send the method that the Allow header of the answer names; for a token that is POST.";
+    MediaTypeMissing, "Send exactly one Content-Type header that fits the body.";
+    MediaTypeUnsupported, "Send the Content-Type that the dialect reads; `jeton dialect show NAME` names it.";
+    BodyEmpty, "Send the parameters in the body. Redirects and some proxies drop bodies: look there first.";
+    BodyTooLarge, "Send a smaller body. A token request is never this large; if yours must be, raise server.body_bytes_max.";
+    BodyIncomplete, "Look for a Content-Length that is larger than the body, a connection that drops, or a very slow sender.";
+    BodyMalformed, "Make the body what Content-Type says: one JSON object in UTF-8, or an encoded form. Quotes lost in a shell are the usual cause.";
+    AuthorizationMalformed, "Send `Authorization: Basic` and the base64 of `client_id:client_secret`, both form-encoded first.";
+    ParameterTwice, "Send each parameter once, and not both in the header and in the body.";
+    ParameterMissing, "Send every parameter that the dialect requires, as a non-empty string; `jeton dialect show NAME` lists them.";
+    ParameterInvalid, "Send one of the values that the dialect allows; `jeton dialect show NAME` lists them.";
+    ParameterTooLong, "Send a shorter value; a whole file pasted into a secret is the usual cause.";
+    ParameterInQuery, "Move the parameter from the URL into the body: URLs end up in logs. If a secret was in it, rotate that secret now.";
+    GrantTypeUnsupported, "Ask with the grant type of client credentials, spelled as the dialect spells it.";
+    AuthenticationMissing, "Send the client's identifier and secret in a way that the dialect reads.";
+    AuthenticationTwice, "Send the secret in the Authorization header or in the body, never in both.";
+    AuthenticationMethod, "Authenticate in a way that is registered for the client, or register this one: `jeton client update ID --authentication METHOD`.";
+    ClientUnknown, "Look for a typing error or another realm's identifier: `jeton client list --realm R` shows those of this realm.";
+    SecretWrong, "Look for a lost character or a newline at the end of the secret. If it is lost, make another: `jeton client rotate-secret ID`.";
+    SecretExpired, "Give the client a new secret: `jeton client rotate-secret ID`. `jeton client show ID` tells when each one expires.";
+    SecretsNone, "Give the client a secret: `jeton client rotate-secret ID`.";
+    ClientLocked, "Find out who is guessing, then `jeton client unlock ID`; `jeton client show ID` tells whether the lock ends by itself.";
+    ClientDisabled, "An operator disabled the client. If it may have tokens again: `jeton client enable ID`.";
+    SourceNotAllowed, "Call from one of the client's networks, or allow another: `jeton client update ID --network CIDR`. Behind a proxy, name it in server.trusted_proxies.";
+    ScopeMalformed, "Send scope tokens of printable ASCII, exactly one space apart.";
+    ScopeNotGranted, "Ask for less, or allow more: `jeton client update ID --scope \"…\"`; `jeton client show ID` tells what it may have.";
+    TargetNotAllowed, "Ask for an audience that the client may have, or allow another: `jeton client update ID --audience A`.";
+    TokenNotTheirs, "Let the client revoke it that the token was issued to, or revoke it by its identifier: `jeton token revoke TOKEN_ID`.";
+    RateLimited, "Keep a token until it expires instead of fetching one a call. The realm's limits can be changed: [realm.R.limits].";
+    SourceSlowed, "Find the program at this address that guesses or has an old secret, and stop it; the address is free again soon after.";
+}
