@@ -1,4 +1,5 @@
-//! HTTP: the public listener. A path is a mount; the mount says which dialect is spoken there.
+//! HTTP: the public listener. A path is a mount, whose dialect is spoken there, or one of the
+//! endpoints that every realm has.
 
 use std::any::Any;
 use std::future::Future;
@@ -24,14 +25,18 @@ use crate::config::{RealmConfig, Server};
 
 mod body;
 mod connection;
+mod document;
+pub(crate) mod endpoint;
+mod jwks;
 pub(crate) mod listener;
+mod metadata;
 mod peer;
 pub(crate) mod route;
 mod token;
 
 use body::BodyLimits;
 use listener::{Answers, ListenerLimits};
-use route::{Found, Routes};
+use route::{Found, Path, Routes};
 use token::After;
 
 /// Everything that answers on the public listener.
@@ -97,7 +102,10 @@ impl Answers for Front {
         let Some(found) = self.routes.load().find(request.uri().path(), authority) else {
             return plain(StatusCode::NOT_FOUND);
         };
-        self.answer_mount(&found, request, peer).await
+        match found.path {
+            Path::Endpoint(endpoint) => endpoint::answer(endpoint, &found.site, &request),
+            Path::Known | Path::Unknown => self.answer_mount(&found, request, peer).await,
+        }
     }
 }
 
@@ -146,7 +154,9 @@ fn response(answer: Answer, after: After, version: Version) -> Response<Full<Byt
 fn plain(status: StatusCode) -> Response<Full<Bytes>> {
     let body = match status {
         StatusCode::NOT_FOUND => "{\"error\":\"not_found\"}",
-        StatusCode::BAD_REQUEST => "{\"error\":\"invalid_request\"}",
+        StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED => {
+            "{\"error\":\"invalid_request\"}"
+        }
         _ => "{\"error\":\"server_error\"}",
     };
     let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));

@@ -198,6 +198,41 @@ fn hosts_are_hosts_with_or_without_a_port() {
 }
 
 #[test]
+fn a_dialect_cannot_have_the_path_of_an_endpoint_that_every_realm_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dialects/rfc6749/dialect.toml");
+    let dialect = std::fs::read_to_string(builtin).unwrap();
+    for (path, taken) in [
+        ("/.well-known/jwks.json", false),
+        ("/.well-known/openid-configuration/main", false),
+        ("/.well-known/jwks", true),
+    ] {
+        let own = folder.path().join("dialects/own");
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("dialect.toml"), dialect.replace("/oauth2/token", path)).unwrap();
+        let text = main_with("dialects = [\"own\"]");
+        let parsed = config::parse("jeton.toml", &text, std::iter::empty(), folder.path());
+        match parsed {
+            Ok(_) => assert!(taken, "{path}"),
+            Err(problems) => {
+                assert!(!taken, "{path}: {problems}");
+                let problem = problems.iter().next().unwrap();
+                assert!(problem.message().contains("belongs to an endpoint"), "{problems}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_issuer_keeps_clear_of_the_places_of_metadata() {
+    for path in ["/.well-known", "/.well-known/oauth-authorization-server"] {
+        let text = format!("[realm.main]\nissuer = \"https://auth.example.com{path}\"\n");
+        assert_refused(&text, "must not have a path that begins with /.well-known");
+    }
+    assert_taken("[realm.main]\nissuer = \"https://auth.example.com/main/.well-known\"\n");
+}
+
+#[test]
 fn a_mount_below_another_realms_prefix_is_refused() {
     let text = "[realm.a]\nissuer = \"https://a.example.com\"\n\
                 [realm.b]\nissuer = \"https://b.example.com/oauth2\"\n";

@@ -34,6 +34,8 @@ pub struct PublishedKeys {
     pub json: String,
     /// A text that changes with it, for `ETag`.
     pub version: String,
+    /// How many keys are in it.
+    pub count: usize,
 }
 
 impl LiveKeys {
@@ -82,5 +84,5 @@ fn publish(records: &[KeyRecord]) -> PublishedKeys {
     let json = format!("{{\"keys\":[{}]}}", keys.join(","));
     let digest = digest(&SHA256, json.as_bytes());
     let version = digest.as_ref().first_chunk::<12>().map(|start| URL_SAFE_NO_PAD.encode(start));
-    PublishedKeys { json, version: version.unwrap_or_default() }
+    PublishedKeys { json, version: version.unwrap_or_default(), count: keys.len() }
 }

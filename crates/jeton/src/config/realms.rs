@@ -19,6 +19,7 @@ use super::parse::{self, Wrong};
 use super::problem::{Place, Problem};
 use super::raw::{Said, Value};
 use super::{Mount, RealmConfig, settings};
+use crate::http::endpoint::Endpoint;
 
 /// The algorithms that a realm's tokens may be signed with in this version.
 const ALGORITHMS: &[Algorithm] = &[
@@ -49,7 +50,7 @@ pub(super) fn realms(reader: &mut Reader, dialects: &Dialects) -> Vec<RealmConfi
         }
     }
     tell_apart(reader, &realms);
-    unreachable_mounts(reader, &realms);
+    unreachable_paths(reader, &realms);
     realms
 }
 
@@ -177,6 +178,10 @@ fn issuer_url(said: &Said) -> Result<Url, Wrong> {
             "may only have letters, digits and - . _ ~ in its path, between single slashes",
         ));
     }
+    if url.path().starts_with("/.well-known") {
+        // Where metadata of realms with a path stands (RFC 8414 section 3.1).
+        return Err(Wrong::new("must not have a path that begins with /.well-known"));
+    }
     let canonical = url.as_str().trim_end_matches('/');
     if text == canonical {
         return Ok(url);
@@ -280,6 +285,15 @@ fn mounts(
     let mut mounts: Vec<Mount> = Vec::new();
     for (dialect, place) in spoken {
         let path = format!("{prefix}{}", dialect.path());
+        if Endpoint::claims(dialect.path()) {
+            let (name, path) = (dialect.name(), dialect.path());
+            let message = format!(
+                "`{key}` names \"{name}\", whose path {path} belongs to an endpoint that every realm has"
+            );
+            let remedy = "give the dialect another `request.path`";
+            reader.problem(Problem::new(place, message).remedy(remedy));
+            continue;
+        }
         if let Some(other) = mounts.iter().find(|mount| mount.path == path) {
             let message = format!(
                 "`{key}` names \"{}\" and \"{}\", which have the same path {}",
@@ -384,25 +398,26 @@ fn tell_apart(reader: &mut Reader, realms: &[RealmConfig]) {
     }
 }
 
-/// The longest prefix wins, so a mount whose path lies below another realm's prefix would never be asked.
-fn unreachable_mounts(reader: &mut Reader, realms: &[RealmConfig]) {
+/// The longest prefix wins, so a path that lies at or below another realm's prefix would never be asked.
+fn unreachable_paths(reader: &mut Reader, realms: &[RealmConfig]) {
     for realm in realms {
-        for mount in &realm.mounts {
+        let mounts = realm.mounts.iter().map(|mount| mount.path.clone());
+        let endpoints = Endpoint::PATHS.iter().map(|(path, _)| format!("{}{path}", realm.prefix));
+        for path in mounts.chain(endpoints) {
             let below = |other: &&RealmConfig| {
+                let rest = path.strip_prefix(&other.prefix);
                 other.prefix.len() > realm.prefix.len()
-                    && mount
-                        .path
-                        .strip_prefix(&other.prefix)
-                        .is_some_and(|rest| rest.starts_with('/'))
+                    && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             };
             let Some(other) = realms.iter().find(below) else { continue };
             let message = format!(
-                "the realm `{}` would never be asked for {}: that path belongs to the realm `{}`",
-                realm.realm.name, mount.path, other.realm.name
+                "the realm `{}` would never be asked for {path}: that path belongs to the realm `{}`",
+                realm.realm.name, other.realm.name
             );
             let place = reader.place(&format!("realm.{}.issuer", other.realm.name));
             let remedy = "give one of the realms an issuer with another path";
             reader.problem(Problem::new(place, message).remedy(remedy));
+            break;
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jeton_engine::engine::{Engine, RealmState};
 use jeton_engine::error::Fault;
 
+use super::endpoint::{Endpoint, inserted_prefix};
 use crate::config::{Mount, RealmConfig};
 
 /// Every realm by the way it is reached. Never changes; a reload makes a new one.
@@ -27,7 +28,8 @@ enum Group {
 pub(crate) struct Site {
     pub(crate) realm: Arc<RealmState>,
     prefix: String,
-    mounts: Vec<Mount>,
+    /// At least one.
+    pub(crate) mounts: Vec<Mount>,
 }
 
 /// Where a request belongs.
@@ -42,6 +44,8 @@ pub(crate) struct Found {
 pub(crate) enum Path {
     /// A mount has it.
     Known,
+    /// One of the endpoints has it that every realm has.
+    Endpoint(Endpoint),
     /// No mount has it; the nearest one's dialect says so.
     Unknown,
 }
@@ -81,10 +85,19 @@ impl Routes {
 
     /// Where a request with this path and authority belongs. The longest prefix wins.
     pub(crate) fn find(&self, path: &str, authority: Option<&str>) -> Option<Found> {
+        if let Some(found) = self.find_inserted(path, authority) {
+            return Some(found);
+        }
         prefixes(path, self.prefix_bytes_max)
             .filter_map(|prefix| self.by_prefix.get(prefix))
             .find_map(|group| group.site(authority))
             .map(|site| site.found(path))
+    }
+
+    /// The realm whose metadata is asked for between host and path.
+    fn find_inserted(&self, path: &str, authority: Option<&str>) -> Option<Found> {
+        let site = self.by_prefix.get(inserted_prefix(path)?)?.site(authority)?;
+        Some(Found { site: Arc::clone(site), mount: 0, path: Path::Endpoint(Endpoint::Metadata) })
     }
 }
 
@@ -139,9 +152,13 @@ impl Group {
 impl Site {
     fn found(self: &Arc<Self>, path: &str) -> Found {
         let position = self.mounts.iter().position(|mount| mount.path == path);
+        let endpoint = || Endpoint::at(path.strip_prefix(self.prefix.as_str())?);
         let (mount, path) = match position {
             Some(mount) => (mount, Path::Known),
-            None => (self.nearest(path), Path::Unknown),
+            None => match endpoint() {
+                Some(endpoint) => (0, Path::Endpoint(endpoint)),
+                None => (self.nearest(path), Path::Unknown),
+            },
         };
         Found { site: Arc::clone(self), mount, path }
     }

@@ -4,6 +4,8 @@
 
 mod limits;
 mod reload;
+mod rfc7517;
+mod rfc8414;
 mod routing;
 mod shutdown;
 mod source;

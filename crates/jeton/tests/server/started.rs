@@ -70,6 +70,20 @@ pub(crate) async fn token_when_known(address: SocketAddr, host: &str, secret: &s
     .expect("the server hears of a new client within a second")
 }
 
+/// Asks again and again until there is an answer to be had: servers hear of changes within a second.
+pub(crate) async fn within_patience<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it comes true in time")
+}
+
 pub(crate) fn growth_body(secret: &str) -> String {
     format!(
         "{{\"grant_type\":\"client_credentials\",\"client_id\":\"partner\",\"client_secret\":\"{secret}\"}}"

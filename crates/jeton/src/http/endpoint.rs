@@ -1,0 +1,93 @@
+//! The protocol's other endpoints: every realm has them, each at its path, whatever dialects it mounts.
+
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+
+use super::route::Site;
+use super::{jwks, metadata};
+
+/// The JWK set (RFC 7517 section 5).
+pub(crate) const JWKS: &str = "/.well-known/jwks.json";
+/// Metadata (RFC 8414 section 3).
+pub(crate) const METADATA: &str = "/.well-known/oauth-authorization-server";
+/// Metadata under the name that OpenID Connect clients look for (RFC 8414 section 5).
+pub(crate) const OPENID: &str = "/.well-known/openid-configuration";
+
+/// An endpoint that is no mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// The public keys.
+    Jwks,
+    /// What the realm can do, and where.
+    Metadata,
+}
+
+impl Endpoint {
+    /// Every path below a realm that belongs to an endpoint.
+    pub(crate) const PATHS: &'static [(&'static str, Self)] =
+        &[(JWKS, Self::Jwks), (METADATA, Self::Metadata), (OPENID, Self::Metadata)];
+
+    /// The endpoint at this path below a realm.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        Self::PATHS.iter().find(|(own, _)| *own == path).map(|(_, endpoint)| *endpoint)
+    }
+
+    /// Whether a dialect must not have this path below its realm.
+    pub(crate) fn claims(path: &str) -> bool {
+        let below = |own: &str| path.strip_prefix(own).is_some_and(|rest| rest.starts_with('/'));
+        Self::PATHS.iter().any(|(own, _)| path == *own || below(own))
+    }
+}
+
+/// The prefix of the realm whose metadata is asked for in the inserted position: between the host
+/// and the path of the issuer (RFC 8414 section 3.1).
+pub(crate) fn inserted_prefix(path: &str) -> Option<&str> {
+    let prefix = path.strip_prefix(METADATA).or_else(|| path.strip_prefix(OPENID))?;
+    prefix.starts_with('/').then_some(prefix)
+}
+
+/// Answers a request to an endpoint.
+pub(crate) fn answer(
+    endpoint: Endpoint,
+    site: &Site,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    match endpoint {
+        Endpoint::Jwks => jwks::answer(site, request),
+        Endpoint::Metadata => metadata::answer(site, request),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_endpoints_in_their_exact_spelling_only() {
+        assert_eq!(Endpoint::at("/.well-known/jwks.json"), Some(Endpoint::Jwks));
+        assert_eq!(Endpoint::at(METADATA), Endpoint::at(OPENID));
+        for path in ["", "/", "/.well-known", "/.well-known/jwks.json/", "/.well-known/JWKS.json"] {
+            assert_eq!(Endpoint::at(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_inserted_position_names_the_prefix() {
+        assert_eq!(inserted_prefix("/.well-known/oauth-authorization-server/a/b"), Some("/a/b"));
+        assert_eq!(inserted_prefix("/.well-known/openid-configuration/a"), Some("/a"));
+        assert_eq!(inserted_prefix("/.well-known/openid-configuration"), None);
+        assert_eq!(inserted_prefix("/.well-known/openid-configurations/a"), None);
+        assert_eq!(inserted_prefix("/a/.well-known/openid-configuration"), None);
+    }
+
+    #[test]
+    fn a_dialect_may_be_beside_an_endpoint_but_not_at_or_below_it() {
+        for path in [JWKS, METADATA, "/.well-known/openid-configuration/main"] {
+            assert!(Endpoint::claims(path), "{path}");
+        }
+        for path in ["/oauth2/token", "/.well-known/openid-configurations", "/"] {
+            assert!(!Endpoint::claims(path), "{path}");
+        }
+    }
+}
