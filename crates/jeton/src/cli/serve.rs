@@ -13,7 +13,10 @@ pub(super) fn run(explicit: Option<&Path>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
-    runtime.block_on(crate::serve::run(config)).map_err(|error| {
+    let served = runtime.block_on(crate::serve::run(config));
+    // What was to be finished is finished; whoever signalled twice does not wait for the rest.
+    runtime.shutdown_background();
+    served.map_err(|error| {
         let failure = Failure::failed(error.to_string());
         match error {
             StartError::Listen { .. } => failure.next(
