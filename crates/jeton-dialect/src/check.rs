@@ -61,9 +61,9 @@ fn compile(
     let asking = asking.and_then(|said| request::compile(said, finder));
     let authentication = asking.as_ref().map(|(_, methods)| methods.clone());
     let token = token.and_then(|said| token::compile(said, finder));
-    let common = answer::Common::new(answers, finder);
-    let success = success.and_then(|said| answer::success(said, &common, finder));
-    let refusals = refusals.and_then(|said| answer::refusals(said, &common, finder));
+    let shared = answer::Shared::new(answers, finder);
+    let success = success.and_then(|said| answer::success(said, &shared, finder));
+    let refusals = refusals.and_then(|said| answer::refusals(said, &shared, finder));
     let limits = said.limits.as_ref().map(|limits| limits_of(limits, finder)).unwrap_or_default();
     let lockout = match &said.lockout {
         Some(lockout) => Some(lockout_of(lockout, finder)?),

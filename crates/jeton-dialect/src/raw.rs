@@ -71,7 +71,7 @@ raw! {
 
     /// How a token looks and how long it lives.
     struct Token {
-        /// `jwt`, `stored`, or `realm` when the realm decides.
+        /// `jwt`, `stored`, `sealed`, or `realm` when the realm decides.
         format: String,
         /// How long a token lives when neither client nor realm say: `90s`, `10m`, `1h`, `30d` or `never`.
         lifetime: String,

@@ -45,6 +45,11 @@ macro_rules! values {
                 match self { $(Self::$name => Place::$place),+ }
             }
 
+            #[cfg(test)]
+            const fn explanation(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+
             pub(crate) const fn sort(self) -> Sort {
                 match self { $(Self::$name => Sort::$sort),+ }
             }
@@ -226,4 +231,30 @@ fn date(moment: Time) -> String {
     // Beyond the years that a date can express the number itself is the best that can be said.
     jiff::Timestamp::from_millisecond(moment.milliseconds())
         .map_or_else(|_| moment.seconds().to_string(), |timestamp| timestamp.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_tells_every_value() {
+        let readme = include_str!("../../../dialects/README.md");
+        let rows: Vec<String> = Value::ALL
+            .iter()
+            .map(|value| {
+                let place = match value.place() {
+                    Place::Success => "success",
+                    Place::Refusal => "refusals",
+                    Place::Both => "both",
+                };
+                format!("| `{}` | {place} | {} |\n", value.name(), value.explanation())
+            })
+            .collect();
+        let table = format!(
+            "| value | where | what it is |\n|---|---|---|\n{}<!-- values: end",
+            rows.concat()
+        );
+        assert!(readme.contains(&table), "dialects/README.md should have\n{table}");
+    }
 }

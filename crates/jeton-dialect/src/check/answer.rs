@@ -30,14 +30,14 @@ const RESERVED: [&str; 8] = [
 
 type Header = (Said<String>, Said<String>);
 
-/// What all answers have in common.
-pub(super) struct Common<'s> {
+/// What all answers have in shared.
+pub(super) struct Shared<'s> {
     headers: &'s [Header],
     refusal_headers: &'s [Header],
     json_media_type: String,
 }
 
-impl<'s> Common<'s> {
+impl<'s> Shared<'s> {
     pub(super) fn new(said: Option<&'s raw::Answers>, finder: &mut Finder<'_>) -> Self {
         let slice = |members: Option<&'s Said<Members<String>>>| {
             members.map_or(&[][..], |members| members.value.0.as_slice())
@@ -68,7 +68,7 @@ struct Parts<'s> {
 
 pub(super) fn success(
     said: &Said<raw::Success>,
-    common: &Common<'_>,
+    shared: &Shared<'_>,
     finder: &mut Finder<'_>,
 ) -> Option<Row> {
     let status = match &said.status {
@@ -95,7 +95,7 @@ pub(super) fn success(
         place: Place::Success,
     };
     let before = finder.count();
-    let row = row(&parts, common, finder)?;
+    let row = row(&parts, shared, finder)?;
     let in_headers = row.headers.varying().any(|(_, pieces)| {
         pieces
             .iter()
@@ -112,7 +112,7 @@ pub(super) fn success(
 /// A row for every kind; those without one of their own share the row of their more general kind.
 pub(super) fn refusals(
     said: &Said<raw::Refusals>,
-    common: &Common<'_>,
+    shared: &Shared<'_>,
     finder: &mut Finder<'_>,
 ) -> Option<Vec<Arc<Row>>> {
     let mut own: Vec<(Kind, Arc<Row>)> = Vec::new();
@@ -125,7 +125,7 @@ pub(super) fn refusals(
             continue;
         };
         named.push(kind);
-        if let Some(row) = refusal(said, common, finder) {
+        if let Some(row) = refusal(said, shared, finder) {
             own.push((kind, Arc::new(row)));
         }
     }
@@ -148,7 +148,7 @@ pub(super) fn refusals(
     (rows.len() == Kind::ALL.len()).then_some(rows)
 }
 
-fn refusal(said: &Said<raw::Refusal>, common: &Common<'_>, finder: &mut Finder<'_>) -> Option<Row> {
+fn refusal(said: &Said<raw::Refusal>, shared: &Shared<'_>, finder: &mut Finder<'_>) -> Option<Row> {
     let Some(status) = &said.status else {
         if !said.spoiled.contains(&"status") {
             finder.at(&said.span, "this row lacks `status`", "add `status = 400` or the like");
@@ -180,16 +180,16 @@ fn refusal(said: &Said<raw::Refusal>, common: &Common<'_>, finder: &mut Finder<'
         text: said.text.as_ref(),
         place: Place::Refusal,
     };
-    let mut row = row(&parts, common, finder)?;
+    let mut row = row(&parts, shared, finder)?;
     if let Some(challenge) = &said.challenge {
         row.challenge = header_value(challenge.as_bytes(), &challenge.span, finder);
     }
     Some(row)
 }
 
-fn row(parts: &Parts<'_>, common: &Common<'_>, finder: &mut Finder<'_>) -> Option<Row> {
+fn row(parts: &Parts<'_>, shared: &Shared<'_>, finder: &mut Finder<'_>) -> Option<Row> {
     let mut headers = Vec::new();
-    let (body, shape, usual_media_type) = body(parts, common, finder)?;
+    let (body, shape, usual_media_type) = body(parts, shared, finder)?;
     let media_type = match (parts.media_type, usual_media_type) {
         (Some(said), None) => {
             finder.at(&said.span, "there is no body that could have this type", "remove it");
@@ -201,7 +201,7 @@ fn row(parts: &Parts<'_>, common: &Common<'_>, finder: &mut Finder<'_>) -> Optio
     if let Some(media_type) = media_type {
         headers.push((CONTENT_TYPE, HeaderText::Constant(media_type)));
     }
-    for ((name, text), place) in layered(parts, common) {
+    for ((name, text), place) in layered(parts, shared) {
         let Some(name) = header_name(name, finder) else { continue };
         let Some(pieces) = pieces(text, &text.span, place, finder) else { continue };
         let steps = Steps::text(&pieces);
@@ -219,13 +219,13 @@ fn row(parts: &Parts<'_>, common: &Common<'_>, finder: &mut Finder<'_>) -> Optio
 
 /// The headers of all answers, of all refusals and of the row, each layer replacing what an earlier
 /// one says of the same name.
-fn layered<'s>(parts: &Parts<'s>, common: &Common<'s>) -> Vec<(&'s Header, Place)> {
+fn layered<'s>(parts: &Parts<'s>, shared: &Shared<'s>) -> Vec<(&'s Header, Place)> {
     let own = parts.headers.map_or(&[][..], |headers| headers.value.0.as_slice());
     let of_refusals = match parts.place {
-        Place::Refusal => common.refusal_headers,
+        Place::Refusal => shared.refusal_headers,
         Place::Success | Place::Both => &[],
     };
-    let layers = [(common.headers, Place::Both), (of_refusals, Place::Refusal), (own, parts.place)];
+    let layers = [(shared.headers, Place::Both), (of_refusals, Place::Refusal), (own, parts.place)];
     let mut merged: Vec<(&Header, Place)> = Vec::new();
     for (headers, place) in layers {
         for header in headers {
@@ -239,7 +239,7 @@ fn layered<'s>(parts: &Parts<'s>, common: &Common<'s>) -> Vec<(&'s Header, Place
 /// The body, its shape, and its usual media type; no media type when there is no body.
 fn body(
     parts: &Parts<'_>,
-    common: &Common<'_>,
+    shared: &Shared<'_>,
     finder: &mut Finder<'_>,
 ) -> Option<(Body, Option<Shape>, Option<String>)> {
     let no_body_allowed = matches!(parts.status.as_u16(), 204 | 205 | 304);
@@ -253,7 +253,7 @@ fn body(
         (Some(json), None) => {
             let shape = Shape::new(json, parts.place, finder)?;
             let steps = Steps::json(&shape);
-            (shape, steps, common.json_media_type.clone())
+            (shape, steps, shared.json_media_type.clone())
         }
         (None, Some(text)) => {
             let pieces = pieces(text, &text.span, parts.place, finder)?;

@@ -25,7 +25,7 @@ pub(super) struct Meant {
 /// Claims that say who may do what and for how long: the engine's word, never a constant.
 const GRANTING: [&str; 8] = ["sub", "client_id", "scope", "exp", "nbf", "iat", "jti", "cnf"];
 
-const FORMATS: [&str; 3] = ["jwt", "stored", "realm"];
+const FORMATS: [&str; 4] = ["jwt", "stored", "sealed", "realm"];
 
 pub(super) fn compile(said: &Said<raw::Token>, finder: &mut Finder<'_>) -> Option<Meant> {
     let never_expires = match said.danger_never_expires.as_ref().map(|said| said.value) {
@@ -121,7 +121,7 @@ fn shape(said: &Said<raw::Token>, finder: &mut Finder<'_>) -> Option<Option<Toke
     let foreign = match format.as_str() {
         "jwt" => ["prefix", "alphabet", "length"].as_slice(),
         "stored" => &["algorithm", "header", "claims"],
-        "realm" => &["algorithm", "header", "claims", "prefix", "alphabet", "length"],
+        "sealed" | "realm" => &["algorithm", "header", "claims", "prefix", "alphabet", "length"],
         other => {
             let message = format!("`{other}` is not a token format");
             finder.at(&format.span, message, suggestion(other, FORMATS));
@@ -132,6 +132,7 @@ fn shape(said: &Said<raw::Token>, finder: &mut Finder<'_>) -> Option<Option<Toke
     match format.as_str() {
         "jwt" => jwt(said, finder).map(|shape| Some(TokenShape::Jwt(shape))),
         "stored" => stored(said, finder).map(|shape| Some(TokenShape::Stored(shape))),
+        "sealed" => Some(Some(TokenShape::Sealed)),
         _ => Some(None),
     }
 }

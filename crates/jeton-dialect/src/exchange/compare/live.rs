@@ -191,7 +191,7 @@ impl Judge<'_> {
                 self.jwt(place, (expected, actual), &["alg".to_owned(), "kid".to_owned()], &claims);
             }
             Some(TokenShape::Sealed) | None if actual.is_empty() => {
-                self.differ(place, expected, "(empty)")
+                self.differ(place, expected, "(empty)");
             }
             Some(TokenShape::Sealed) | None => {}
         }
