@@ -20,7 +20,7 @@ const TEMPLATE: &str = r#"# jeton.toml: how this server runs. Every setting, wit
 listen = "127.0.0.1:8080"        # token endpoints; put TLS in front before you leave this machine
 
 [admin]
-listen = "127.0.0.1:8081"        # health and metrics: never to be reached from outside
+listen = "127.0.0.1:8081"        # health: never to be reached from outside
 
 [storage]
 url = "sqlite:jeton.db"          # beside this file; so is the master key that encrypts signing keys

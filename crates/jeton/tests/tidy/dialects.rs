@@ -1,4 +1,4 @@
-//! The dialects: each shows what it says, by recorded exchanges.
+//! The dialects: each shows what it says, by recorded exchanges whose names tell how they end.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,40 @@ fn every_dialect_shows_a_token_and_a_refusal() {
         if !files.iter().any(|file| file.path == format!("{folder}/dialect.toml")) {
             complaints.push(format!("{folder}: a dialect is said in {folder}/dialect.toml"));
         }
-        let exchanges = format!("{folder}/exchanges/");
-        let recorded: Vec<&File> = files
-            .iter()
-            .filter(|file| file.path.starts_with(&exchanges) && file.path.ends_with(".http"))
-            .collect();
-        let statuses: Vec<u16> = recorded.iter().filter_map(|file| status(&file.text)).collect();
-        if !statuses.iter().any(|status| (200..300).contains(status)) {
-            complaints.push(format!("{exchanges}: record an accepted request"));
+        for end in ["accepted", "refused"] {
+            if !files.iter().any(|file| ending(file) == Some(end)) {
+                complaints.push(format!("{folder}/exchanges/{end}.http: record such a request"));
+            }
         }
-        if !statuses.iter().any(|status| *status >= 400) {
-            complaints.push(format!("{exchanges}: record a refused request"));
+    }
+    hold(complaints);
+}
+
+#[test]
+fn the_name_of_an_exchange_tells_how_it_ends() {
+    let mut complaints = Vec::new();
+    for (name, files) in dialects() {
+        // Some formats answer everything with 200; the file says that it knows.
+        let all_succeed = files.iter().any(|file| file.text.contains("danger_success_status"));
+        for file in files.iter().filter(|file| file.path.ends_with(".http")) {
+            let Some(end) = ending(file) else {
+                complaints.push(format!(
+                    "{}: name it dialects/{name}/exchanges/accepted-….http, refused-….http or failed-….http",
+                    file.path
+                ));
+                continue;
+            };
+            let fits = |status: u16| match end {
+                "accepted" => status < 300,
+                "refused" => (400..500).contains(&status) || all_succeed,
+                _ => status >= 500 || all_succeed,
+            };
+            match status(&file.text) {
+                Some(status) if fits(status) => {}
+                Some(status) => complaints
+                    .push(format!("{}: its name says {end}, its status is {status}", file.path)),
+                None => complaints.push(format!("{}: it has no response", file.path)),
+            }
         }
     }
     hold(complaints);
@@ -37,10 +60,19 @@ fn dialects() -> BTreeMap<String, Vec<File>> {
             dialects.entry(name.to_owned()).or_default().push(file);
         }
     }
+    assert!(!dialects.is_empty(), "there are no dialects");
     dialects
 }
 
-/// The status of the first answer in an exchange file.
+/// How an exchange ends, by its name.
+fn ending(file: &File) -> Option<&'static str> {
+    let (folder, name) = file.path.rsplit_once('/')?;
+    let stem = name.strip_suffix(".http").filter(|_| folder.ends_with("/exchanges"))?;
+    let end = stem.split('-').next()?;
+    ["accepted", "refused", "failed"].into_iter().find(|known| *known == end)
+}
+
+/// The status of the response in an exchange file.
 fn status(text: &str) -> Option<u16> {
     let line = text.lines().find(|line| line.starts_with("HTTP/1.1 "))?;
     line.split(' ').nth(1)?.parse().ok()

@@ -51,7 +51,7 @@ fn heading(place: &Place<'_>) -> String {
     let config = place.home.config_file();
     let fate = if place.home.is_kept() { "kept" } else { "removed at the end" };
     format!(
-        "jeton dev: http://{} on this machine only; health and metrics: http://{}\n\
+        "jeton dev: http://{} on this machine only; health: http://{}\n\
          Demo clients with secrets that everybody knows: never for production.\n\
          Folder: {} ({fate}). To manage it: jeton client list --realm rfc6749 --config {}\n",
         place.public,
