@@ -46,14 +46,16 @@ impl Script {
         enabled.next().map(|client| (client.id.as_str(), client.secret.reveal()))
     }
 
-    /// The exchange that shows best how a token is asked for: the one called `accepted`, or else the
-    /// first that is answered with a token.
+    /// The exchange that shows best how a token is asked for: the one with the shortest name that
+    /// begins with `accepted`, or else the first that is answered with a token.
     pub(in crate::cli) fn first_token(&self) -> Option<&Exchange> {
-        let mut plain = self.exchanges.iter().filter(|(_, exchange)| {
+        let plain = self.exchanges.iter().filter(|(_, exchange)| {
             exchange.breaks.is_none() && exchange.times == 1 && exchange.source.is_loopback()
         });
-        let named = plain.clone().find(|(name, _)| name == "accepted");
-        named.or_else(|| plain.find(|(_, exchange)| issues(exchange))).map(|(_, exchange)| exchange)
+        let named = plain.clone().filter(|(name, _)| name.starts_with("accepted"));
+        let plainest = named.min_by_key(|(name, _)| name.len());
+        let mut others = plain.filter(|(_, exchange)| issues(exchange));
+        plainest.or_else(|| others.next()).map(|(_, exchange)| exchange)
     }
 }
 

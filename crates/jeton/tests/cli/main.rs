@@ -1,0 +1,13 @@
+//! The command line as a script sees it: the real program, its output, its exit codes.
+
+#![cfg(test)]
+
+mod clients;
+mod crash;
+mod dev;
+mod help;
+mod keys;
+mod messages;
+mod place;
+mod tokens;
+mod transfer;

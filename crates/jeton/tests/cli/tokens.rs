@@ -1,0 +1,84 @@
+//! `jeton token`: made by hand, listed, revoked, looked at.
+
+use super::place::Place;
+
+fn place_with_a_client() -> Place {
+    let place = Place::new();
+    place
+        .jeton(&["client", "create", "ada", "--realm", "staff", "--name", "Ada", "--no-secret"])
+        .done();
+    place
+}
+
+#[test]
+fn a_token_made_by_hand_is_printed_alone_listed_by_name_and_revoked() {
+    let place = place_with_a_client();
+    let issue = ["token", "issue", "--realm", "staff", "--client", "ada", "--name", "build server"];
+    let alone = place.jeton(&[&issue[..], &["--expires", "90d"]].concat()).done().stdout;
+    assert_eq!(alone.trim_end().split('.').count(), 3, "{alone}");
+    let made = place.jeton(&[&issue[..], &["--expires", "never", "--json"]].concat()).done().json();
+    assert!(made["expires_at"].is_null());
+    let listed =
+        place.jeton(&["token", "list", "--realm", "staff", "--by-hand", "--json"]).done().json();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["status"]),
+        (&"build server".into(), &"active".into())
+    );
+    assert!(listed[0].get("access_token").is_none());
+    let id = made["token_id"].as_str().unwrap();
+    place.jeton(&["token", "revoke", id, "--realm", "staff"]).done();
+    let listed = place
+        .jeton(&["token", "list", "--realm", "staff", "--client", "ada", "--json"])
+        .done()
+        .json();
+    let of_id = listed.as_array().unwrap().iter().find(|token| token["token_id"] == id).unwrap();
+    assert_eq!(of_id["status"], "revoked");
+    place
+        .jeton(&["token", "revoke", "nope", "--realm", "staff"])
+        .failed(1, &["jeton token list --realm staff"]);
+}
+
+#[test]
+fn a_token_for_nobody_for_ever_or_in_another_dialect_is_refused() {
+    let place = place_with_a_client();
+    let issue =
+        |more: &[&str]| place.jeton(&[&["token", "issue", "--name", "n"][..], more].concat());
+    issue(&["--realm", "staff", "--client", "nobody"])
+        .failed(1, &["jeton client list --realm staff"]);
+    place.jeton(&["client", "create", "m", "--realm", "main", "--no-secret"]).done();
+    issue(&["--realm", "main", "--client", "m", "--expires", "never"]).failed(1, &["never expire"]);
+    issue(&["--realm", "main", "--client", "m", "--dialect", "nope"]).failed(2, &["rfc6749"]);
+    place.jeton(&["client", "disable", "ada", "--realm", "staff"]).done();
+    issue(&["--realm", "staff", "--client", "ada"]).failed(1, &["disabled"]);
+}
+
+#[test]
+fn inspect_tells_what_a_token_says_and_that_nothing_was_checked() {
+    let place = place_with_a_client();
+    let token = place
+        .jeton(&[
+            "token",
+            "issue",
+            "--realm",
+            "staff",
+            "--client",
+            "ada",
+            "--name",
+            "n",
+            "--expires",
+            "1h",
+        ])
+        .done()
+        .stdout;
+    let told = place.jeton_reading(&["token", "inspect"], token.as_bytes()).done().stdout;
+    for words in ["NOT checked", "sub\tada", "name\tAda", "header alg\tHS256"] {
+        assert!(told.contains(words), "no {words:?} in {told}");
+    }
+    let told = place.jeton_reading(&["token", "inspect", "--json"], token.as_bytes()).done().json();
+    assert_eq!((&told["format"], &told["signature_checked"]), (&"jwt".into(), &false.into()));
+    assert_eq!(told["expired"], false);
+    let told = place.jeton_reading(&["token", "inspect", "--json"], b"sk-0123abc\n").done().json();
+    assert_eq!((&told["format"], &told["characters"]), (&"opaque".into(), &10.into()));
+    place.jeton(&["token", "inspect"]).failed(2, &["no token on standard input"]);
+}
