@@ -216,10 +216,8 @@ pub(crate) async fn a_token_that_was_never_kept_is_revoked_all_the_same(store: A
     let first = event(EventKind::TokenRevoked);
     assert_eq!(store.revoke(&revoked, &first).await, Ok(true));
     assert_eq!(store.token(&main(), &revoked.digest).await, Ok(Some(revoked.clone())));
-    let Changed::These(changes) = store.changes(Revision(0)).await.unwrap().changed else {
-        panic!("one change is not everything");
-    };
-    assert_eq!(changes, [Change::TokenRevoked(main(), revoked.digest)]);
+    let told = vec![Change::TokenRevoked(main(), revoked.digest)];
+    assert_eq!(store.changes(Revision(0)).await.unwrap().changed, Changed::These(told));
 
     let second = event(EventKind::TokenRevoked);
     assert_eq!(store.revoke(&revoked, &second).await, Ok(false));
