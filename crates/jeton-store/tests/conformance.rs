@@ -58,6 +58,7 @@ macro_rules! conformance {
                 a_revoked_token_keeps_its_first_moment
                 a_token_that_was_never_kept_is_revoked_all_the_same
                 a_kept_token_is_revoked_by_its_digest
+                a_token_of_a_deleted_client_can_still_be_revoked
                 revoked_tokens_are_known_until_they_expire
                 only_expired_tokens_are_removed
                 old_events_and_changes_are_removed

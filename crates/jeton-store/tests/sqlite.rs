@@ -247,13 +247,17 @@ async fn a_row_that_does_not_parse_is_named() {
         let Err(StoreError::Failed(text)) = outcome else { panic!("{outcome:?}") };
         assert!(text.contains(names), "{text}");
     };
-    for (column, broken) in [("scope", "two  spaces"), ("audiences", "{"), ("networks", "[\"x\"]")]
-    {
+    for (column, sound, broken) in [
+        ("scope", "read", "two  spaces"),
+        ("audiences", "[\"a\"]", "{"),
+        ("networks", "[\"10.0.0.0/8\"]", "[\"x\"]"),
+        ("claims", "{\"a\":1}", "{\"sub\":1}"),
+    ] {
         other.execute(&format!("UPDATE client SET {column} = ?1"), [broken]).unwrap();
         let names = format!("client main/orders cannot be read: its {column} ");
         failed(store.client(&main(), &id("orders")).await.map(drop), &names);
         failed(store.clients(&main(), None, 10).await.map(drop), &names);
-        other.execute(&format!("UPDATE client SET {column} = '[]'"), []).unwrap();
+        other.execute(&format!("UPDATE client SET {column} = ?1"), [sound]).unwrap();
     }
     other.execute("UPDATE token SET subject = ''", []).unwrap();
     let found = store.token(&main(), &token(1).digest).await.map(drop);

@@ -1,4 +1,5 @@
--- Times are milliseconds since 1970-01-01T00:00:00Z. Lists are JSON arrays of texts.
+-- Times are milliseconds since 1970-01-01T00:00:00Z. Lists are JSON arrays of texts, absent when
+-- empty, for all clients are read at every start and most lists are.
 
 CREATE TABLE client (
     realm            TEXT    NOT NULL,
@@ -10,11 +11,11 @@ CREATE TABLE client (
     lock             TEXT    NOT NULL CHECK (lock IN ('open', 'until', 'until_unlocked')),
     locked_until     INTEGER CHECK ((lock = 'until') = (locked_until IS NOT NULL)),
     scope            TEXT    NOT NULL,
-    audiences        TEXT    NOT NULL,
+    audiences        TEXT,
     lifetime_seconds INTEGER CHECK (lifetime_seconds >= 0),  -- 0: tokens never expire
-    networks         TEXT    NOT NULL,
-    authentication   TEXT    NOT NULL,
-    claims           TEXT    NOT NULL,  -- a JSON object
+    networks         TEXT,
+    authentication   TEXT,
+    claims           TEXT,  -- a JSON object
     created_at       INTEGER NOT NULL,
     changed_at       INTEGER NOT NULL,
     revision         INTEGER NOT NULL,
@@ -69,7 +70,7 @@ CREATE TABLE token (
     client_id  TEXT    NOT NULL,
     subject    TEXT    NOT NULL,
     scope      TEXT    NOT NULL,
-    audiences  TEXT    NOT NULL,
+    audiences  TEXT,
     issued_at  INTEGER NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER,

@@ -16,8 +16,9 @@ use super::row::{Columns, list_text};
 use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events, tokens};
 
-const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, audiences, \
-    lifetime_seconds, networks, authentication, claims, created_at, changed_at, revision";
+const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, \
+    audiences, lifetime_seconds, networks, authentication, claims, created_at, changed_at, \
+    revision";
 
 const SECRET_COLUMNS: &str =
     "client_id, id, name, generated, supplied, created_at, expires_at, last_used_at";
@@ -34,7 +35,8 @@ pub(super) fn add(connection: &Connection, client: &Client, event: &Event) -> Re
         locked_until, scope, audiences, lifetime_seconds, networks, authentication, claims, \
         created_at, changed_at, revision) \
         VALUES (:realm, :id, :name, :subject, :status, :role, :lock, :locked_until, :scope, \
-        :audiences, :lifetime, :networks, :authentication, :claims, :created_at, :changed_at, :revision)";
+        :audiences, :lifetime, :networks, :authentication, :claims, :created_at, :changed_at, \
+        :revision)";
     match write(connection, sql, client) {
         Err(Trouble::Sqlite(error)) if is_duplicate(&error) => {
             return Err(StoreError::Exists.into());
@@ -53,8 +55,8 @@ pub(super) fn replace(
 ) -> Result<u64, Trouble> {
     let sql = "UPDATE client SET name = :name, subject = :subject, status = :status, role = :role, \
         lock = :lock, locked_until = :locked_until, scope = :scope, audiences = :audiences, \
-        lifetime_seconds = :lifetime, networks = :networks, authentication = :authentication, claims = :claims, \
-        created_at = :created_at, changed_at = :changed_at, revision = :revision \
+        lifetime_seconds = :lifetime, networks = :networks, authentication = :authentication, \
+        claims = :claims, created_at = :created_at, changed_at = :changed_at, revision = :revision \
         WHERE realm = :realm AND id = :id AND revision = :revision - 1";
     if write(connection, sql, client)? == 0 {
         let exists = connection
@@ -203,7 +205,7 @@ fn write(connection: &Connection, sql: &str, client: &Client) -> Result<usize, T
         }),
         ":networks": list_text(&client.networks)?,
         ":authentication": list_text(&client.authentication)?,
-        ":claims": client.claims.to_string(),
+        ":claims": (!client.claims.is_empty()).then(|| client.claims.to_string()),
         ":created_at": client.created_at.milliseconds(),
         ":changed_at": client.changed_at.milliseconds(),
         ":revision": integer(client.revision)?,
@@ -287,7 +289,7 @@ fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
             .map(|seconds| NonZeroU32::new(seconds).map_or(Lifetime::Never, Lifetime::Seconds)),
         networks: columns.list()?,
         authentication: columns.list()?,
-        claims: columns.parsed()?,
+        claims: columns.parsed_if_any()?.unwrap_or_default(),
         secrets: Vec::new(),
         created_at: columns.time()?,
         changed_at: columns.time()?,

@@ -60,11 +60,7 @@ impl<'r, 's> Columns<'r, 's> {
 
     /// The next column as something with a text form that may be absent.
     pub(super) fn parsed_if_any<T: FromStr<Err: Display>>(&mut self) -> Result<Option<T>, Trouble> {
-        if matches!(self.row.get_ref(self.next)?, ValueRef::Null) {
-            self.next += 1;
-            return Ok(None);
-        }
-        self.parsed().map(Some)
+        if self.is_absent()? { Ok(None) } else { self.parsed().map(Some) }
     }
 
     /// The next column as one of a closed set of names.
@@ -74,13 +70,12 @@ impl<'r, 's> Columns<'r, 's> {
         found.map(|(_, value)| *value).ok_or_else(|| self.unreadable(&"is not a known name"))
     }
 
-    /// The next column as a JSON array.
+    /// The next column as a JSON array; absent when empty.
     pub(super) fn list<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, Trouble> {
-        let text = self.text()?;
-        if text == "[]" {
+        if self.is_absent()? {
             return Ok(Vec::new());
         }
-        let mut list: Vec<T> = serde_json::from_str(text)
+        let mut list: Vec<T> = serde_json::from_str(self.text()?)
             .map_err(|_| self.unreadable(&"is not a JSON array of what belongs there"))?;
         list.shrink_to_fit();
         Ok(list)
@@ -101,6 +96,13 @@ impl<'r, 's> Columns<'r, 's> {
         )))
     }
 
+    /// Whether the next column is absent; passes over it when it is.
+    fn is_absent(&mut self) -> Result<bool, Trouble> {
+        let absent = matches!(self.row.get_ref(self.next)?, ValueRef::Null);
+        self.next += usize::from(absent);
+        Ok(absent)
+    }
+
     fn text(&mut self) -> Result<&'r str, Trouble> {
         self.next += 1;
         let value = self.row.get_ref(self.next - 1)?;
@@ -109,10 +111,11 @@ impl<'r, 's> Columns<'r, 's> {
 }
 
 /// A list as it is kept.
-pub(super) fn list_text<T: Serialize>(list: &[T]) -> Result<String, StoreError> {
+pub(super) fn list_text<T: Serialize>(list: &[T]) -> Result<Option<String>, StoreError> {
     if list.is_empty() {
-        return Ok("[]".to_owned());
+        return Ok(None);
     }
     serde_json::to_string(list)
+        .map(Some)
         .map_err(|error| StoreError::Failed(format!("a list cannot be written: {error}")))
 }

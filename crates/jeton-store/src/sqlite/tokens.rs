@@ -107,41 +107,65 @@ pub(super) fn revoke(
     id: &TokenId,
     event: &Event,
 ) -> Result<u64, Trouble> {
-    let found: Option<(TokenDigest, Option<i64>)> = connection
-        .prepare_cached(&format!(
-            "SELECT digest, revoked_at FROM token WHERE realm = ?1 AND id = ?2 AND {IS_THERE}"
-        ))?
-        .query_row([realm.as_str(), id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((digest, revoked_at)) = found else { return Ok(0) };
-    if revoked_at.is_some() {
-        return Ok(1);
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT seq, digest, revoked_at IS NOT NULL FROM token \
+         WHERE realm = ?1 AND id = ?2 AND {IS_THERE}"
+    ))?;
+    let found = select.query_row([realm.as_str(), id.as_str()], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    });
+    match found.optional()? {
+        None => Ok(0),
+        Some((_, _, true)) => Ok(1),
+        Some((seq, digest, false)) => mark_revoked(connection, seq, (realm, digest), event),
     }
-    connection
-        .prepare_cached("UPDATE token SET revoked_at = ?3 WHERE realm = ?1 AND id = ?2")?
-        .execute(params![realm.as_str(), id.as_str(), event.at.milliseconds()])?;
-    events::keep(connection, event)?;
-    changes::note(connection, event.at, &Change::TokenRevoked(realm.clone(), digest))?;
-    Ok(1)
 }
 
-/// Revokes a token by its digest; keeps it, revoked, when nothing is kept of it yet.
+/// Revokes a token by its digest; keeps it, revoked, when nothing is kept of it yet. Whether its
+/// client is there does not matter: what is revoked stays so when the client is made again.
 pub(super) fn revoke_or_keep(
     connection: &Connection,
     token: &TokenRecord,
     event: &Event,
 ) -> Result<u64, Trouble> {
-    match one(connection, &token.realm, &token.digest)? {
-        Some(kept) if kept.revoked_at.is_some() => Ok(0),
-        Some(kept) => revoke(connection, &kept.realm, &kept.id, event),
+    let mut select = connection.prepare_cached(
+        "SELECT seq, revoked_at IS NOT NULL FROM token \
+         WHERE substr(digest, 1, 8) = substr(?2, 1, 8) AND digest = ?2 AND realm = ?1",
+    )?;
+    let found = select.query_row(params![token.realm.as_str(), token.digest], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    });
+    match found.optional()? {
+        Some((_, true)) => Ok(0),
+        Some((seq, false)) => mark_revoked(connection, seq, (&token.realm, token.digest), event),
         None => {
             keep_with(&mut *connection.prepare_cached(INSERT)?, token)?;
-            events::keep(connection, event)?;
-            let change = Change::TokenRevoked(token.realm.clone(), token.digest);
-            changes::note(connection, event.at, &change)?;
-            Ok(1)
+            told(connection, &token.realm, token.digest, event)
         }
     }
+}
+
+fn mark_revoked(
+    connection: &Connection,
+    seq: i64,
+    (realm, digest): (&RealmName, TokenDigest),
+    event: &Event,
+) -> Result<u64, Trouble> {
+    connection
+        .prepare_cached("UPDATE token SET revoked_at = ?2 WHERE seq = ?1")?
+        .execute(params![seq, event.at.milliseconds()])?;
+    told(connection, realm, digest, event)
+}
+
+fn told(
+    connection: &Connection,
+    realm: &RealmName,
+    digest: TokenDigest,
+    event: &Event,
+) -> Result<u64, Trouble> {
+    events::keep(connection, event)?;
+    changes::note(connection, event.at, &Change::TokenRevoked(realm.clone(), digest))?;
+    Ok(1)
 }
 
 /// The revoked tokens of a realm that have not expired at `now`.

@@ -238,6 +238,21 @@ pub(crate) async fn a_kept_token_is_revoked_by_its_digest(store: Arc<dyn Store>)
     assert_eq!(store.token(&main(), &expected.digest).await, Ok(Some(expected)));
 }
 
+pub(crate) async fn a_token_of_a_deleted_client_can_still_be_revoked(store: Arc<dyn Store>) {
+    store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
+    store.keep_token(token(1), None).await.unwrap();
+    let deleted = event(EventKind::ClientDeleted);
+    assert!(store.delete_client(&main(), &id("orders"), &deleted).await.unwrap());
+    let mut revoked = token(1);
+    revoked.revoked_at = Some(at(0));
+    let revoking = event(EventKind::TokenRevoked);
+    assert_eq!(store.revoke(&revoked, &revoking).await, Ok(true));
+    assert_eq!(store.event(revoking.reference).await, Ok(Some(revoking)));
+    assert_eq!(store.revoke(&revoked, &event(EventKind::TokenRevoked)).await, Ok(false));
+    let known = store.revoked_tokens(&main(), at(0)).await.unwrap();
+    assert_eq!(known, [(revoked.digest, revoked.expires_at)]);
+}
+
 pub(crate) async fn revoked_tokens_are_known_until_they_expire(store: Arc<dyn Store>) {
     let mut lasting = token(3);
     lasting.expires_at = None;
