@@ -8,7 +8,7 @@ mod json;
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use jeton_engine::error::{Kind, Reason, Refusal};
 use jeton_engine::request::{
     AuthenticationMethod, Credentials, Reading, SecretCredentials, TokenRequest,
@@ -58,11 +58,10 @@ impl Dialect {
         } else {
             let decoding = decoding(asking, incoming.headers)?;
             let body = incoming.body?;
-            if body.is_empty() {
-                return Err(Reason::BodyEmpty.into());
-            }
             match decoding {
+                Decoding::Json if body.is_empty() => return Err(Reason::BodyEmpty.into()),
                 Decoding::Json => json::read(body, &mut given)?,
+                // An empty form is a form all the same: one without parameters.
                 Decoding::Form => form::read(body, &mut given)?,
             }
         }
@@ -81,8 +80,13 @@ impl Dialect {
 }
 
 /// How the body is decoded, by its one Content-Type; parameters such as `charset` do not matter:
-/// JSON and forms are UTF-8 whatever they say.
+/// JSON and forms are UTF-8 whatever they say. A compressed body is not what its Content-Type
+/// says (RFC 9110 section 8.4).
 fn decoding(asking: &Asking, headers: &HeaderMap) -> Result<Decoding, Refusal> {
+    let encodings = headers.get_all(CONTENT_ENCODING);
+    if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Reason::MediaTypeUnsupported.into());
+    }
     let mut content_types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(only), None) = (content_types.next(), content_types.next()) else {
         return Err(Reason::MediaTypeMissing.into());
