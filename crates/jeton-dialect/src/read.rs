@@ -48,34 +48,7 @@ impl Dialect {
     /// # Errors
     /// The first refusal in the dialect's order of checks.
     pub fn read<'a>(&'a self, incoming: &Incoming<'a>) -> Result<Asked<'a>, Refusal> {
-        let asking = &self.asking;
-        if *incoming.method != asking.method {
-            return Err(Reason::MethodNotAllowed.into());
-        }
-        let mut given = Given::new(&asking.parameters);
-        if asking.media_types.is_empty() {
-            incoming.body?;
-        } else {
-            let decoding = decoding(asking, incoming.headers)?;
-            let body = incoming.body?;
-            match decoding {
-                Decoding::Json if body.is_empty() => return Err(Reason::BodyEmpty.into()),
-                Decoding::Json => json::read(body, &mut given)?,
-                // An empty form is a form all the same: one without parameters.
-                Decoding::Form => form::read(body, &mut given)?,
-            }
-        }
-        match (asking.query, incoming.query) {
-            (Query::Read, Some(query)) => form::read(query.as_bytes(), &mut given)?,
-            (Query::KnownRefused, Some(query)) => refuse_known(asking, query)?,
-            (Query::Ignored | Query::Read | Query::KnownRefused, _) => {}
-        }
-        given.refuse_twice()?;
-        let mut asked = Asked { source: incoming.source, asking, given, basic: None };
-        for check in &asking.checks {
-            asked.check(check, incoming.headers)?;
-        }
-        Ok(asked)
+        Asked::read(&self.asking, incoming)
     }
 }
 
@@ -125,6 +98,39 @@ fn about(reason: Reason, kind: Kind, name: Option<&str>) -> Refusal {
     Refusal { kind, parameter: name.map(Into::into), ..Refusal::from(reason) }
 }
 
+impl<'a> Asked<'a> {
+    /// Reads a request as `asking` describes it.
+    pub(crate) fn read(asking: &'a Asking, incoming: &Incoming<'a>) -> Result<Self, Refusal> {
+        if *incoming.method != asking.method {
+            return Err(Reason::MethodNotAllowed.into());
+        }
+        let mut given = Given::new(&asking.parameters);
+        if asking.media_types.is_empty() {
+            incoming.body?;
+        } else {
+            let decoding = decoding(asking, incoming.headers)?;
+            let body = incoming.body?;
+            match decoding {
+                Decoding::Json if body.is_empty() => return Err(Reason::BodyEmpty.into()),
+                Decoding::Json => json::read(body, &mut given)?,
+                // An empty form is a form all the same: one without parameters.
+                Decoding::Form => form::read(body, &mut given)?,
+            }
+        }
+        match (asking.query, incoming.query) {
+            (Query::Read, Some(query)) => form::read(query.as_bytes(), &mut given)?,
+            (Query::KnownRefused, Some(query)) => refuse_known(asking, query)?,
+            (Query::Ignored | Query::Read | Query::KnownRefused, _) => {}
+        }
+        given.refuse_twice()?;
+        let mut asked = Self { source: incoming.source, asking, given, basic: None };
+        for check in &asking.checks {
+            asked.check(check, incoming.headers)?;
+        }
+        Ok(asked)
+    }
+}
+
 impl Asked<'_> {
     /// What was asked, in the engine's words.
     pub fn request(&self) -> TokenRequest<'_> {
@@ -142,7 +148,12 @@ impl Asked<'_> {
         }
     }
 
-    fn credentials(&self) -> Credentials<'_> {
+    /// The value of a parameter, by its place in the list of parameters.
+    pub(crate) fn parameter(&self, at: usize) -> Option<&str> {
+        self.given.text(at)
+    }
+
+    pub(crate) fn credentials(&self) -> Credentials<'_> {
         if let Some(basic) = &self.basic {
             return Credentials::Secret(SecretCredentials {
                 method: AuthenticationMethod::ClientSecretBasic,

@@ -44,6 +44,8 @@ pub struct Says {
     pub audiences: Vec<Box<str>>,
     /// When it was issued.
     pub issued_at: Time,
+    /// From when on it holds, where it says so.
+    pub not_before: Option<Time>,
     /// When it expires; `None`: never.
     pub expires_at: Option<Time>,
     /// Its identifier, where it has one.
@@ -110,6 +112,9 @@ fn holds(memory: &Memory, digest: &TokenDigest, says: &Says, now: Time) -> Optio
     if says.expires_at.is_some_and(|end| end <= now) || memory.is_revoked(digest) {
         return None;
     }
+    if says.not_before.is_some_and(|beginning| beginning > now) {
+        return None;
+    }
     // A key that was taken away takes its tokens with it.
     if says.key.as_ref().is_some_and(|key| !memory.keys.load().has(key)) {
         return None;
@@ -163,6 +168,7 @@ fn read_claims(
         scope: claims.text("scope").ok()?.unwrap_or_default().parse().ok()?,
         audiences: claims.audiences().ok()?.into_iter().map(Into::into).collect(),
         issued_at: time("iat").ok()??,
+        not_before: time("nbf").ok()?,
         expires_at: time("exp").ok()?,
         id: claims.text("jti").ok()?.map(Into::into),
         format,
@@ -181,6 +187,7 @@ fn read_record(record: TokenRecord) -> Says {
         scope: record.scope,
         audiences: record.audiences.iter().map(|audience| audience.as_str().into()).collect(),
         issued_at: record.issued_at,
+        not_before: None,
         expires_at: record.expires_at,
         id: Some(record.id.as_str().into()),
         format: record.format,

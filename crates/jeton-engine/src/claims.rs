@@ -56,10 +56,7 @@ impl CustomClaims {
     }
 
     /// These claims and the client's, which win where both have one of a name.
-    pub(crate) fn with<'a>(
-        &'a self,
-        client: &'a Self,
-    ) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    pub fn with<'a>(&'a self, client: &'a Self) -> impl Iterator<Item = (&'a String, &'a Value)> {
         let own = self.iter().filter(|(name, _)| client.claim(name).is_none());
         own.chain(client.iter())
     }

@@ -192,6 +192,9 @@ reasons! {
     ScopeNotGranted, "scope_not_granted", InvalidScope, "the client may not have this scope";
     TargetNotAllowed, "target_not_allowed", InvalidTarget, "the client may not have tokens for this resource or audience";
     TokenNotTheirs, "token_not_theirs", Forbidden, "the token was issued to another client";
+    TokenInvalid, "token_invalid", Forbidden, "the token does not hold (unknown, expired or revoked, or its client disabled), or is for another audience";
+    ScopeInsufficient, "scope_insufficient", Forbidden, "the token holds, but lacks scope that the gateway asks for";
+    TokenTwice, "token_twice", InvalidRequest, "the token was sent twice, or in the URL";
     RateLimited, "rate_limited", RateLimited, "the client has used up its requests for now";
     SourceSlowed, "source_slowed", SlowDown, "too many wrong guesses came from this address; it waits";
 }

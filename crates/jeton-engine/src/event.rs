@@ -127,6 +127,7 @@ event_kinds! {
     RequestFailed, "request_failed";
     IntrospectionRefused, "introspection_refused";
     RevocationRefused, "revocation_refused";
+    AccessRefused, "access_refused";
     TokenMade, "token_made";
     TokenRevoked, "token_revoked";
     ClientCreated, "client_created";

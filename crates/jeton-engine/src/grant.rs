@@ -85,14 +85,14 @@ pub(crate) fn audiences(
 }
 
 /// How long the token lives: the client's word before the realm's before the dialect's. A life
-/// without end needs the dialect's permission.
+/// without end needs the dialect's permission. Whoever named it, it is cut to the realm's longest.
 pub(crate) fn lifetime(realm: &Realm, terms: &Terms, client: &Client) -> Lifetime {
     let words = [client.lifetime, realm.lifetime, Some(terms.lifetime)];
     let permitted = |lifetime: &Lifetime| {
         *lifetime != Lifetime::Never || terms.never_expires == Permission::Permitted
     };
     let fallback = Lifetime::seconds(LIFETIME_SECONDS);
-    words.into_iter().flatten().find(permitted).unwrap_or(fallback)
+    realm.cut(words.into_iter().flatten().find(permitted).unwrap_or(fallback))
 }
 
 /// When a token of this lifetime that is issued at `issued_at` expires.

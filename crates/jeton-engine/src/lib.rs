@@ -21,6 +21,7 @@ mod remembered;
 mod revoke;
 pub mod rotate;
 mod sealed;
+mod sign;
 mod slow_hash;
 mod source;
 mod upkeep;

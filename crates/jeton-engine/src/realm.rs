@@ -24,6 +24,8 @@ pub struct Realm {
     pub claims: CustomClaims,
     /// How long tokens live when the client does not say; the dialect's word when absent.
     pub lifetime: Option<Lifetime>,
+    /// What every life is cut to, whoever names it.
+    pub lifetime_max: Option<Lifetime>,
     /// The longest life that configuration gives any of its tokens.
     pub lifetime_longest: Lifetime,
     /// When its signing keys are rotated.
@@ -32,4 +34,11 @@ pub struct Realm {
     pub client_limits: Option<Vec<Limit>>,
     /// The limits of each source address.
     pub source_limits: Vec<Limit>,
+}
+
+impl Realm {
+    /// A life, cut to what the realm gives any of its tokens.
+    pub fn cut(&self, lifetime: Lifetime) -> Lifetime {
+        self.lifetime_max.map_or(lifetime, |most| lifetime.min(most))
+    }
 }

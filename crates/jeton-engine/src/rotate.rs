@@ -101,6 +101,7 @@ fn longest_life(state: &RealmState) -> Option<Duration> {
     let mut longest = duration(state.realm().lifetime_longest);
     state.memory.clients.each(|client: &Client| {
         if let Some(lifetime) = client.lifetime {
+            let lifetime = state.realm().cut(lifetime);
             longest = longest.zip(duration(lifetime)).map(|(one, other)| one.max(other));
         }
     });

@@ -1,10 +1,16 @@
 //! Forward-auth: may a request with this token pass a gateway?
 
+use std::convert::Infallible;
+use std::net::IpAddr;
+
 use crate::check::ActiveToken;
 use crate::engine::Engine;
-use crate::error::Fault;
+use crate::error::{Error, Fault};
+use crate::event::EventKind;
 use crate::live::RealmState;
 use crate::scope::Scope;
+use crate::terms::Terms;
+use crate::token::Answered;
 
 /// What a token must have to pass.
 #[derive(Clone, Debug, Default)]
@@ -49,5 +55,18 @@ impl Engine {
             return Ok(Verdict::InsufficientScope);
         }
         Ok(Verdict::Passes(active))
+    }
+
+    /// Records that a gateway was told no, and gives the reference for the answer. A yes leaves
+    /// no event: there are as many of them as requests at all gateways together.
+    pub fn turn_away(
+        &self,
+        realm: &RealmState,
+        terms: &Terms,
+        source: IpAddr,
+        why: Error,
+    ) -> Answered<Infallible> {
+        let deciding = self.deciding(realm, terms, source);
+        self.answered(deciding, EventKind::AccessRefused, Err(why))
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jeton_dialect::{Dialect, Dialects};
 use jeton_engine::engine::Settings;
+use jeton_engine::error::Fault;
 use jeton_engine::realm::Realm;
+use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::terms::Terms;
 
 mod check;
@@ -184,6 +186,24 @@ impl RealmConfig {
     /// The terms of all mounts.
     pub fn terms(&self) -> Vec<Arc<Terms>> {
         self.mounts.iter().map(|mount| Arc::clone(&mount.terms)).collect()
+    }
+
+    /// The terms of the endpoints that every realm has: any way of presenting a secret, and wrong
+    /// guesses lock an account as early as at any of the mounts, so that nobody guesses here
+    /// instead.
+    ///
+    /// # Errors
+    /// A fault when the realm has no mount, which cannot be.
+    pub fn endpoint_terms(&self) -> Result<Terms, Fault> {
+        let first = self.mounts.first().map(|mount| &*mount.terms);
+        let first = first.ok_or(Fault::Impossible("a realm has at least one mount"))?;
+        let lockouts = self.mounts.iter().filter_map(|mount| mount.terms.lockout);
+        Ok(Terms {
+            authentication: AuthenticationMethod::ALL.to_vec(),
+            lockout: lockouts.min_by_key(|lockout| lockout.failures),
+            limits: Vec::new(),
+            ..first.clone()
+        })
     }
 }
 

@@ -27,16 +27,23 @@ mod body;
 mod connection;
 mod document;
 pub(crate) mod endpoint;
+mod forward_auth;
+mod introspect;
 mod jwks;
 pub(crate) mod listener;
 mod metadata;
+mod original;
 mod peer;
+mod question;
+mod refusal;
+mod revoke;
 pub(crate) mod route;
 mod token;
 
 use body::BodyLimits;
+use endpoint::Endpoint;
 use listener::{Answers, ListenerLimits};
-use route::{Found, Path, Routes};
+use route::{Found, Path, Routes, Site};
 use token::After;
 
 /// Everything that answers on the public listener.
@@ -92,6 +99,31 @@ impl Front {
     }
 }
 
+impl Front {
+    async fn answer_endpoint(
+        &self,
+        site: &Site,
+        endpoint: Endpoint,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        let version = request.version();
+        let answering = unless_panicked(endpoint::answer(self, site, endpoint, request, peer));
+        match answering.await {
+            Ok((response, after)) => closing(response, after, version),
+            Err(_) => {
+                let source = peer.ip().to_canonical();
+                let fault =
+                    Fault::Impossible("a request made the server panic; the log says where");
+                let failed = self.engine.fail(&site.realm, &site.terms, source, fault);
+                let mut response = plain(StatusCode::INTERNAL_SERVER_ERROR);
+                refusal::put(response.headers_mut(), refusal::REFERENCE, failed.reference.as_str());
+                closing(response, After::Close, version)
+            }
+        }
+    }
+}
+
 impl Answers for Front {
     async fn answer(
         self: Arc<Self>,
@@ -103,7 +135,9 @@ impl Answers for Front {
             return plain(StatusCode::NOT_FOUND);
         };
         match found.path {
-            Path::Endpoint(endpoint) => endpoint::answer(endpoint, &found.site, &request),
+            Path::Endpoint(endpoint) => {
+                self.answer_endpoint(&found.site, endpoint, request, peer).await
+            }
             Path::Known | Path::Unknown => self.answer_mount(&found, request, peer).await,
         }
     }
@@ -143,6 +177,15 @@ fn response(answer: Answer, after: After, version: Version) -> Response<Full<Byt
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
+    closing(response, after, version)
+}
+
+/// The response, and whether the connection ends with it.
+fn closing(
+    mut response: Response<Full<Bytes>>,
+    after: After,
+    version: Version,
+) -> Response<Full<Bytes>> {
     // HTTP/2 has no such header and no need of it: each request is a stream of its own.
     if after == After::Close && version != Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

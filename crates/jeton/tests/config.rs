@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use jeton::config::{self, Config, Database, MasterKeySource, Origin, Problems};
 use jeton_engine::engine::Settings;
-use jeton_engine::terms::Lifetime;
+use jeton_engine::jose::Algorithm;
+use jeton_engine::rotate::Rotation;
+use jeton_engine::terms::{Lifetime, TokenShape};
 
 const MAIN: &str = "[realm.main]\nissuer = \"https://auth.example.com/main\"\n";
 
@@ -94,7 +96,7 @@ allow = []
 issuer = "https://auth.example.com/"
 dialects = ["rfc6479", "rfc6749", "rfc6749"]
 scopes = ["read write", "admin"]
-token = { format = "sealed", algorithm = "RS257", lifetime = "ten minutes" }
+token = { format = "opaque", algorithm = "RS257", lifetime = "ten minutes" }
 profile = "fapi2"
 
 [realm.main.limits]
@@ -276,11 +278,8 @@ fn sections_of_later_versions_are_refused_with_a_sentence() {
     ] {
         assert_refused(&main_with(section), "is not available in this version of jeton");
     }
-    for line in
-        ["profile = \"fapi2\"", "token.format = \"sealed\"", "token.algorithm = \"ML-DSA-44\""]
-    {
-        assert_refused(&main_with(line), "is not available in this version of jeton");
-    }
+    let line = "profile = \"fapi2\"";
+    assert_refused(&main_with(line), "is not available in this version of jeton");
 }
 
 #[test]
@@ -293,6 +292,89 @@ fn public_and_admin_listener_must_differ() {
     assert_taken(&two("127.0.0.1:0", "127.0.0.1:0"));
     assert_refused(&two("127.0.0.1:8080", "127.0.0.1:8080"), "are the same");
     assert_refused(&two("0.0.0.0:8080", "127.0.0.1:8080"), "are the same");
+}
+
+#[test]
+fn tokens_have_three_formats() {
+    let shape = |format: &str| {
+        let text = main_with(&format!("token.format = \"{format}\""));
+        assert_taken(&text).realm("main").unwrap().realm.token.clone()
+    };
+    assert_eq!(shape("jwt"), TokenShape::rfc9068(Algorithm::EdDsa));
+    assert_eq!(shape("sealed"), TokenShape::Sealed);
+    assert_eq!(shape("stored"), TokenShape::stored());
+    assert_refused(&main_with("token.format = \"opaque\""), "must be \"jwt\"");
+    let unsigned =
+        assert_taken(&main_with("token = { format = \"sealed\", algorithm = \"ES256\" }"));
+    assert!(unsigned.warnings.iter().next().unwrap().message().contains("only JWTs are signed"));
+}
+
+#[test]
+fn what_is_experimental_must_be_accepted() {
+    for algorithm in ["ML-DSA-44", "ML-DSA-65"] {
+        let line = format!("token.algorithm = \"{algorithm}\"");
+        assert_refused(&main_with(&line), "which is experimental");
+        assert_taken(&main_with(&format!("{line}\ntoken.experimental = \"on\"")));
+    }
+    for algorithm in ["EdDSA", "ES256", "ES384", "RS256", "PS256", "HS256"] {
+        assert_taken(&main_with(&format!("token.algorithm = \"{algorithm}\"")));
+    }
+    assert_refused(&main_with("token.experimental = \"yes\""), "must be \"on\" or \"off\"");
+}
+
+#[test]
+fn keys_sign_for_longer_than_they_are_published_ahead() {
+    let rotation =
+        |text: &str| assert_taken(&main_with(text)).realm("main").unwrap().realm.rotation;
+    assert_eq!(rotation(""), Rotation::default());
+    assert_eq!(rotation("keys.rotate_every = \"off\"").every, None);
+    let often = rotation("keys = { rotate_every = \"1h\", publish_ahead = \"10m\" }");
+    assert_eq!(often.every, Some(Duration::from_secs(3600)));
+    assert_eq!(often.publish_ahead, Rotation::PUBLISH_AHEAD_MIN);
+    for (line, expected) in [
+        ("keys.publish_ahead = \"599s\"", "is less than caches may keep the old keys"),
+        ("keys.rotate_every = \"59m\"", "must be from"),
+        ("keys.rotate_every = \"never\"", "must be a duration"),
+        ("keys.rotate_every = \"1d\"", "must be longer than"),
+        ("keys.publish_ahead = \"90d\"", "must be longer than"),
+    ] {
+        assert_refused(&main_with(line), expected);
+    }
+}
+
+#[test]
+fn a_realm_adds_claims_of_any_kind_but_none_with_a_meaning_of_its_own() {
+    let claims = |text: &str| {
+        let config = assert_taken(&main_with(text));
+        config.realm("main").unwrap().realm.claims.to_string()
+    };
+    assert_eq!(claims(""), "{}");
+    let table = "claims = { tenant = \"t\", tiers = [1, 2.5], on = true, in = { a = \"b\" } }";
+    assert_eq!(claims(table), r#"{"tenant":"t","tiers":[1,2.5],"on":true,"in":{"a":"b"}}"#);
+    assert_eq!(claims("[realm.main.claims]\ntenant = \"t\""), r#"{"tenant":"t"}"#);
+    let by_variable = [("JETON__REALM__MAIN__CLAIMS", r#"{"tenant":"v"}"#)];
+    let config = parse_with(&main_with("claims = { tenant = \"t\" }"), &by_variable).unwrap();
+    assert_eq!(config.realm("main").unwrap().realm.claims.to_string(), r#"{"tenant":"v"}"#);
+    for (line, expected) in [
+        ("claims = { sub = \"x\" }", "with a meaning of their own"),
+        ("claims = { at = 2026-01-01 }", "a table with a date"),
+        ("claims = { most = nan }", "that JSON cannot say"),
+        ("claims = \"tenant\"", "must be a table of claims, not a text"),
+        ("claims = [\"tenant\"]", "must be a table of claims, not a list"),
+    ] {
+        assert_refused(&main_with(line), expected);
+    }
+}
+
+#[test]
+fn every_life_is_cut_to_the_realms_longest() {
+    let config = assert_taken(&main_with("token = { lifetime = \"2h\", lifetime_max = \"1h\" }"));
+    let realm = &config.realm("main").unwrap().realm;
+    let hour = Lifetime::seconds(3600);
+    assert_eq!((realm.lifetime_max, realm.lifetime_longest), (Some(hour), hour));
+    assert_eq!(realm.cut(Lifetime::Never), hour);
+    assert_eq!(realm.cut(Lifetime::seconds(60)), Lifetime::seconds(60));
+    assert_refused(&main_with("token.lifetime_max = \"never\""), "must be a duration");
 }
 
 #[test]

@@ -17,12 +17,17 @@ fn leaves(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, String
     for (name, value) in table {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
-            toml::Value::Table(table) => leaves(&key, table, found),
+            toml::Value::Table(table) if !is_setting(&key) => leaves(&key, table, found),
             value => {
                 found.insert(key, value.to_string());
             }
         }
     }
+}
+
+/// Some settings take a whole table.
+fn is_setting(key: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.key.replace('*', "NAME") == key)
 }
 
 fn keys_of(text: &str) -> BTreeMap<String, String> {

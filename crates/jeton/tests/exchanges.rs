@@ -37,6 +37,7 @@ fn realm() -> Realm {
         token: TokenShape::rfc9068(Algorithm::Hs256),
         claims: CustomClaims::default(),
         lifetime: None,
+        lifetime_max: None,
         lifetime_longest: Lifetime::Never,
         rotation: Rotation::default(),
         client_limits: None,

@@ -52,6 +52,15 @@ impl LiveKeys {
         self.keys.iter().find(signs)
     }
 
+    /// The preferred algorithm, if a public key signs with it now, or else any other such.
+    pub(crate) fn public_algorithm(&self, preferred: Option<Algorithm>) -> Option<Algorithm> {
+        let signs = |key: &&LiveKey| key.status == KeyStatus::Active;
+        let algorithms = self.keys.iter().filter(signs).map(|key| key.key.algorithm());
+        let mut public = algorithms.filter(|algorithm| !algorithm.is_symmetric());
+        let first = public.clone().next();
+        public.find(|algorithm| Some(*algorithm) == preferred).or(first)
+    }
+
     /// The keys that may have signed a token: the named one, or all of its algorithm.
     pub(crate) fn candidates(
         &self,

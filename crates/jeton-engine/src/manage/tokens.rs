@@ -42,7 +42,8 @@ impl Manage {
         }
         let now = self.parts.clock.now();
         let issued_at = now.whole_second();
-        let lives = new.lifetime.unwrap_or_else(|| lifetime(realm, terms, &client));
+        let named = new.lifetime.map(|named| realm.cut(named));
+        let lives = named.unwrap_or_else(|| lifetime(realm, terms, &client));
         let id = token_id(now, &self.parts.random).map_err(ManageError::Fault)?;
         let shape = terms.token.as_ref().unwrap_or(&realm.token);
         let grant = Grant {

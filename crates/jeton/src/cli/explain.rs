@@ -180,6 +180,7 @@ fn told(kind: EventKind) -> &'static str {
         EventKind::RequestFailed => "nothing was done; something broke here",
         EventKind::IntrospectionRefused => "a question about a token was refused",
         EventKind::RevocationRefused => "a token was not revoked; the caller can mend it",
+        EventKind::AccessRefused => "a gateway was told not to let a request pass",
         EventKind::TokenMade => "a token was made by hand",
         EventKind::TokenRevoked => "a token was revoked",
         EventKind::ClientCreated => "a client was made",

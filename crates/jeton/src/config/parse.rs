@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jeton_engine::claims::CustomClaims;
 use jeton_engine::limit::Limit;
 use jeton_engine::terms::Lifetime;
 use jiff::{Span, SpanRelativeTo};
@@ -34,6 +35,7 @@ fn found(value: &Value) -> &'static str {
         Value::Text(_) => "a text",
         Value::Number(_) => "a number",
         Value::List(_) => "a list",
+        Value::Table(_) => "a table",
         Value::Other(name) => name,
     }
 }
@@ -135,6 +137,25 @@ pub fn duration_of(text: &str) -> Option<Duration> {
     let span: Span = text.trim().parse().ok()?;
     let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     Duration::try_from(signed).ok()
+}
+
+/// `"90d"`, bounds in seconds included, or `"off"`.
+pub(super) fn duration_or_off<const LEAST: u64, const MOST: u64>(
+    said: &Said,
+) -> Result<Option<Duration>, Wrong> {
+    match &said.value {
+        Value::Text(text) if text == "off" => Ok(None),
+        _ => duration::<LEAST, MOST>(said).map(Some),
+    }
+}
+
+/// What a realm adds to its tokens.
+pub(super) fn claims(said: &Said) -> Result<CustomClaims, Wrong> {
+    let Value::Table(members) = &said.value else {
+        let wrong = mistyped("a table of claims", &said.value);
+        return Err(wrong.instead("write it like { tenant = \"acme\" }"));
+    };
+    members.clone().try_into().map_err(|error| Wrong::new(format!("{error}")))
 }
 
 /// `"10m"` or `"never"`.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jeton_engine::name::RealmName;
+use serde_json::{Map, Value as Json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -17,6 +18,8 @@ pub(super) enum Value {
     Text(String),
     Number(i64),
     List(Vec<Said>),
+    /// A table as JSON has it; only of settings that take one.
+    Table(Map<String, Json>),
     /// A kind of value that no setting takes, by its name.
     Other(&'static str),
 }
@@ -69,8 +72,12 @@ impl Raw {
             } else if let Some((_, meanwhile)) = LATER.iter().find(|(later, _)| *later == pattern) {
                 let message = format!("`{key}` is not available in this version of jeton");
                 self.problems.push(Problem::new(place, message).remedy(*meanwhile));
-            } else if settings::setting_of(&pattern).is_some() {
-                self.said.insert(key, said_of(value));
+            } else if let Some(setting) = settings::setting_of(&pattern) {
+                let said = match setting.takes {
+                    settings::Takes::Claims => table_of(value),
+                    _ => said_of(value),
+                };
+                self.said.insert(key, said);
             } else if settings::is_section(&pattern) {
                 self.read_section(&key, &pattern, name.span(), value);
             } else {
@@ -210,6 +217,10 @@ fn value_of_variable(takes: settings::Takes, text: &str, place: &Place) -> Value
         Takes::Limits if text.trim_start().starts_with('[') => of_toml().unwrap_or_else(texts),
         Takes::Limits if text.trim() == "off" => Value::Text("off".to_owned()),
         Takes::Texts | Takes::Limits => texts(),
+        Takes::Claims => match jeton_engine::jose::json::object(text.as_bytes()) {
+            Ok(members) => Value::Table(members),
+            Err(_) => Value::Text(text.to_owned()),
+        },
         Takes::Text | Takes::Duration => Value::Text(text.to_owned()),
     }
 }
@@ -246,6 +257,48 @@ fn said_of(value: &Spanned<DeValue<'_>>) -> Said {
         DeValue::Table(_) => Value::Other("a table"),
     };
     Said { value, place }
+}
+
+/// A table, for the settings that take one; anything else is as it was said.
+fn table_of(value: &Spanned<DeValue<'_>>) -> Said {
+    let place = Place::File(value.span());
+    let value = match json_of(value.get_ref()) {
+        Ok(Json::Object(members)) => Value::Table(members),
+        Ok(_) => said_of(value).value,
+        Err(what) => Value::Other(what),
+    };
+    Said { value, place }
+}
+
+/// A TOML value as JSON; or what it is, when JSON has no such value.
+fn json_of(value: &DeValue<'_>) -> Result<Json, &'static str> {
+    Ok(match value {
+        DeValue::String(text) => Json::from(&**text),
+        DeValue::Boolean(is) => Json::from(*is),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map(Json::from)
+            .map_err(|_| "a table with a number beyond 64 bits")?,
+        DeValue::Float(number) => number
+            .as_str()
+            .parse::<f64>()
+            .ok()
+            .and_then(serde_json::Number::from_f64)
+            .map(Json::Number)
+            .ok_or("a table with a fraction that JSON cannot say")?,
+        DeValue::Array(items) => {
+            let items: Result<Vec<Json>, _> =
+                items.iter().map(|item| json_of(item.get_ref())).collect();
+            Json::Array(items?)
+        }
+        DeValue::Table(members) => {
+            let members: Result<Map<String, Json>, &'static str> = members
+                .iter()
+                .map(|(name, value)| Ok((name.get_ref().to_string(), json_of(value.get_ref())?)))
+                .collect();
+            Json::Object(members?)
+        }
+        DeValue::Datetime(_) => return Err("a table with a date; write it as a text"),
+    })
 }
 
 fn join(section: &str, name: &str) -> String {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jeton_dialect::{Dialect, Dialects};
-use jeton_engine::claims::CustomClaims;
 use jeton_engine::jose::Algorithm;
 use jeton_engine::limit::Limit;
 use jeton_engine::name::{Audience, RealmName};
@@ -12,6 +11,7 @@ use jeton_engine::realm::Realm;
 use jeton_engine::rotate::Rotation;
 use jeton_engine::scope::Scope;
 use jeton_engine::terms::{Lifetime, Permission, TokenShape};
+use jeton_engine::token::TokenFormat;
 use url::{Host, Url};
 
 use super::check::Reader;
@@ -30,6 +30,9 @@ const ALGORITHMS: &[Algorithm] = &[
     Algorithm::Ps256,
     Algorithm::Hs256,
 ];
+
+/// Those that may be gone, or different, in the next version.
+const EXPERIMENTAL: &[Algorithm] = &[Algorithm::MlDsa44, Algorithm::MlDsa65];
 
 /// Every realm that is right; what is wrong with the others has been noted.
 pub(super) fn realms(reader: &mut Reader, dialects: &Dialects) -> Vec<RealmConfig> {
@@ -73,6 +76,9 @@ fn realm(
     let audience = optional(reader, &key("audience"), parse::name::<Audience>);
     let scopes = scopes(reader, &key("scopes"));
     let (token, lifetime) = token(reader, name, spoken.as_deref().unwrap_or_default());
+    let lifetime_max = lifetime_max(reader, &key("token.lifetime_max"));
+    let claims = optional(reader, &key("claims"), parse::claims);
+    let rotation = rotation(reader, name);
     profile(reader, &key("profile"));
     let client_limits = optional_limits(reader, &key("limits.client"));
     let source_limits = reader.read_list(&key("limits.source"), parse::limits);
@@ -93,9 +99,10 @@ fn realm(
             scopes: scopes?,
             token: token?,
             lifetime: lifetime?,
-            lifetime_longest: longest(lifetime?, &mounts),
-            claims: CustomClaims::default(),
-            rotation: Rotation::default(),
+            lifetime_max: lifetime_max?,
+            lifetime_longest: longest(lifetime?, lifetime_max?, &mounts),
+            claims: claims?.unwrap_or_default(),
+            rotation: rotation?,
             client_limits: client_limits?,
             source_limits: source_limits?,
         },
@@ -106,9 +113,48 @@ fn realm(
 }
 
 /// The longest life that configuration gives any of the realm's tokens.
-fn longest(realm: Option<Lifetime>, mounts: &[Mount]) -> Lifetime {
+fn longest(realm: Option<Lifetime>, most: Option<Lifetime>, mounts: &[Mount]) -> Lifetime {
     let of_mounts = mounts.iter().map(|mount| realm.unwrap_or(mount.dialect.terms().lifetime));
-    of_mounts.max().unwrap_or(Lifetime::seconds(1))
+    let longest = of_mounts.max().unwrap_or(Lifetime::seconds(1));
+    most.map_or(longest, |most| longest.min(most))
+}
+
+/// What every life is cut to.
+fn lifetime_max(reader: &mut Reader, key: &str) -> Option<Option<Lifetime>> {
+    optional(reader, key, |said| match parse::lifetime(said)? {
+        Lifetime::Never => {
+            Err(Wrong::new("must be a duration").instead("leave it out for no such limit"))
+        }
+        seconds @ Lifetime::Seconds(_) => Ok(seconds),
+    })
+}
+
+/// When the realm's keys are rotated.
+fn rotation(reader: &mut Reader, realm: &RealmName) -> Option<Rotation> {
+    let key = |rest: &str| format!("realm.{realm}.keys.{rest}");
+    let every = reader.read(&key("rotate_every"), parse::duration_or_off::<3_600, 315_360_000>);
+    let publish_ahead = reader.read(&key("publish_ahead"), |said| {
+        let ahead = parse::duration::<1, 31_536_000>(said)?;
+        if ahead < Rotation::PUBLISH_AHEAD_MIN {
+            let least = Rotation::PUBLISH_AHEAD_MIN.as_secs() / 60;
+            return Err(Wrong::new("is less than caches may keep the old keys")
+                .instead(format!("write at least \"{least}m\"")));
+        }
+        Ok(ahead)
+    });
+    let rotation = Rotation { every: every?, publish_ahead: publish_ahead? };
+    if rotation.every.is_some_and(|every| every <= rotation.publish_ahead) {
+        let (every, ahead) = (key("rotate_every"), key("publish_ahead"));
+        let place = match reader.place(&every) {
+            Place::Default => reader.place(&ahead),
+            place => place,
+        };
+        let message = format!("`{every}` must be longer than `{ahead}`");
+        let remedy = "a key must sign for longer than its successor is published ahead";
+        reader.problem(Problem::new(place, message).remedy(remedy));
+        return None;
+    }
+    Some(rotation)
 }
 
 /// A setting that may be absent: `Some(None)` when it is, `None` when it is wrong.
@@ -318,29 +364,23 @@ fn token(
     spoken: &[(Arc<Dialect>, Place)],
 ) -> (Option<TokenShape>, Option<Option<Lifetime>>) {
     let key = |rest: &str| format!("realm.{realm}.token.{rest}");
-    let algorithm = reader.read(&key("algorithm"), |said| {
-        let known =
-            ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ");
-        let algorithm: Algorithm = parse::name(said).map_err(|_| {
-            Wrong::new("is not an algorithm").instead(format!("use one of {known}"))
-        })?;
-        if ALGORITHMS.contains(&algorithm) {
-            return Ok(algorithm);
-        }
-        let what = format!("names {algorithm}, which is not available in this version of jeton");
-        Err(Wrong::new(what).instead(format!("use one of {known}")))
+    let experimental = reader.read(&key("experimental"), |said| match parse::text(said)? {
+        "on" => Ok(Permission::Permitted),
+        "off" => Ok(Permission::Refused),
+        _ => Err(Wrong::new("must be \"on\" or \"off\"")),
     });
+    let experimental = experimental.unwrap_or(Permission::Refused);
+    let algorithm = reader.read(&key("algorithm"), |said| algorithm(said, experimental));
     let format = reader.read(&key("format"), |said| match parse::text(said)? {
-        "jwt" => Ok(true),
-        "stored" => Ok(false),
-        "sealed" => {
-            Err(Wrong::new("names \"sealed\", which is not available in this version of jeton")
-                .instead("use \"jwt\" or \"stored\""))
-        }
-        _ => Err(Wrong::new("must be \"jwt\" or \"stored\"")),
+        "jwt" => Ok(TokenFormat::Jwt),
+        "sealed" => Ok(TokenFormat::Sealed),
+        "stored" => Ok(TokenFormat::Stored),
+        _ => Err(Wrong::new("must be \"jwt\", \"sealed\" or \"stored\"")),
     });
-    if format == Some(false) && reader.place(&key("algorithm")) != Place::Default {
-        let message = format!("`{}` has no effect: stored tokens are not signed", key("algorithm"));
+    if format.is_some_and(|format| format != TokenFormat::Jwt)
+        && reader.place(&key("algorithm")) != Place::Default
+    {
+        let message = format!("`{}` has no effect: only JWTs are signed", key("algorithm"));
         let place = reader.place(&key("algorithm"));
         reader.warnings.push(Problem::new(place, message).remedy("leave it out"));
     }
@@ -356,12 +396,26 @@ fn token(
         let problem = Problem::new(reader.place(&key("lifetime")), message);
         reader.problem(problem.remedy("write a duration, such as \"10m\""));
     }
-    let shape = match format {
-        Some(true) => algorithm.map(TokenShape::rfc9068),
-        Some(false) => algorithm.map(|_| TokenShape::stored()),
-        None => None,
-    };
+    let shape = algorithm.zip(format).map(|(algorithm, format)| match format {
+        TokenFormat::Jwt => TokenShape::rfc9068(algorithm),
+        TokenFormat::Sealed => TokenShape::Sealed,
+        TokenFormat::Stored => TokenShape::stored(),
+    });
     (shape, lifetime)
+}
+
+/// An algorithm that tokens may be signed with.
+fn algorithm(said: &Said, experimental: Permission) -> Result<Algorithm, Wrong> {
+    let known = ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ");
+    let algorithm: Algorithm = parse::name(said)
+        .map_err(|_| Wrong::new("is not an algorithm").instead(format!("use one of {known}")))?;
+    if EXPERIMENTAL.contains(&algorithm) && experimental == Permission::Refused {
+        let what = format!("names {algorithm}, which is experimental");
+        return Err(Wrong::new(what).instead(format!(
+            "use one of {known}, or accept it by `token.experimental = \"on\"`"
+        )));
+    }
+    Ok(algorithm)
 }
 
 fn profile(reader: &mut Reader, key: &str) {

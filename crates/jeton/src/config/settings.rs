@@ -16,6 +16,8 @@ pub enum Takes {
     Texts,
     /// A list of limits such as `["600/min"]`, or `"off"`.
     Limits,
+    /// A table of claims: `{ tenant = "acme" }`.
+    Claims,
 }
 
 impl Takes {
@@ -28,6 +30,7 @@ impl Takes {
             Self::Duration => "a duration, such as \"10s\", \"1h30m\" or \"90d\"",
             Self::Texts => "a list of texts, such as [\"a\", \"b\"]",
             Self::Limits => "a list of limits, such as [\"600/min\"], or \"off\"",
+            Self::Claims => "a table of claims, such as { tenant = \"acme\" }",
         }
     }
 }
@@ -91,7 +94,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("realm.*.scopes", Takes::Texts, "[]"),
     setting("realm.*.token.format", Takes::Text, "\"jwt\""),
     setting("realm.*.token.algorithm", Takes::Text, "\"EdDSA\""),
+    setting("realm.*.token.experimental", Takes::Text, "\"off\""),
     no_default("realm.*.token.lifetime", Takes::Duration),
+    no_default("realm.*.token.lifetime_max", Takes::Duration),
+    no_default("realm.*.claims", Takes::Claims),
+    setting("realm.*.keys.rotate_every", Takes::Duration, "\"90d\""),
+    setting("realm.*.keys.publish_ahead", Takes::Duration, "\"1d\""),
     setting("realm.*.profile", Takes::Text, "\"standard\""),
     no_default("realm.*.limits.client", Takes::Limits),
     setting("realm.*.limits.source", Takes::Limits, "\"off\""),

@@ -76,6 +76,8 @@ fn literal(said: &Said) -> String {
             let items: Vec<String> = items.iter().map(literal).collect();
             format!("[{}]", items.join(", "))
         }
+        Value::Table(members) => toml::Value::try_from(members)
+            .map_or_else(|_| "a table".to_owned(), |table| table.to_string()),
         Value::Other(name) => (*name).to_owned(),
     }
 }

@@ -1,11 +1,15 @@
 //! The protocol's other endpoints: every realm has them, each at its path, whatever dialects it mounts.
 
+use std::net::SocketAddr;
+
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 
+use super::question::{self, Act};
 use super::route::Site;
-use super::{jwks, metadata};
+use super::token::After;
+use super::{Front, forward_auth, jwks, metadata, peer};
 
 /// The JWK set (RFC 7517 section 5).
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
@@ -13,6 +17,12 @@ pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 pub(crate) const METADATA: &str = "/.well-known/oauth-authorization-server";
 /// Metadata under the name that OpenID Connect clients look for (RFC 8414 section 5).
 pub(crate) const OPENID: &str = "/.well-known/openid-configuration";
+/// Introspection (RFC 7662).
+pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
+/// Revocation (RFC 7009).
+pub(crate) const REVOKE: &str = "/oauth2/revoke";
+/// Forward-auth, for gateways; also with a caller's path behind it.
+pub(crate) const VERIFY: &str = "/oauth2/verify";
 
 /// An endpoint that is no mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +31,28 @@ pub(crate) enum Endpoint {
     Jwks,
     /// What the realm can do, and where.
     Metadata,
+    /// A question about a token.
+    Question(Act),
+    /// A gateway's question about a request.
+    Verify,
 }
 
 impl Endpoint {
     /// Every path below a realm that belongs to an endpoint.
-    pub(crate) const PATHS: &'static [(&'static str, Self)] =
-        &[(JWKS, Self::Jwks), (METADATA, Self::Metadata), (OPENID, Self::Metadata)];
+    pub(crate) const PATHS: &'static [(&'static str, Self)] = &[
+        (VERIFY, Self::Verify),
+        (INTROSPECT, Self::Question(Act::Introspect)),
+        (REVOKE, Self::Question(Act::Revoke)),
+        (JWKS, Self::Jwks),
+        (METADATA, Self::Metadata),
+        (OPENID, Self::Metadata),
+    ];
 
     /// The endpoint at this path below a realm.
     pub(crate) fn at(path: &str) -> Option<Self> {
+        if path.strip_prefix(VERIFY).is_some_and(|behind| behind.starts_with('/')) {
+            return Some(Self::Verify);
+        }
         Self::PATHS.iter().find(|(own, _)| *own == path).map(|(_, endpoint)| *endpoint)
     }
 
@@ -48,15 +71,23 @@ pub(crate) fn inserted_prefix(path: &str) -> Option<&str> {
 }
 
 /// Answers a request to an endpoint.
-pub(crate) fn answer(
-    endpoint: Endpoint,
+pub(crate) async fn answer(
+    front: &Front,
     site: &Site,
-    request: &Request<Incoming>,
-) -> Response<Full<Bytes>> {
-    match endpoint {
-        Endpoint::Jwks => jwks::answer(site, request),
-        Endpoint::Metadata => metadata::answer(site, request),
-    }
+    endpoint: Endpoint,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> (Response<Full<Bytes>>, After) {
+    let response = match endpoint {
+        Endpoint::Verify => forward_auth::answer(front, site, &request, peer).await,
+        Endpoint::Jwks => jwks::answer(site, &request),
+        Endpoint::Metadata => metadata::answer(site, &request),
+        Endpoint::Question(act) => {
+            let source = peer::source(peer, request.headers(), &front.trusted_proxies);
+            return question::answer(front, site, act, request, source).await;
+        }
+    };
+    (response, After::Keep)
 }
 
 #[cfg(test)]
@@ -70,6 +101,9 @@ mod tests {
         for path in ["", "/", "/.well-known", "/.well-known/jwks.json/", "/.well-known/JWKS.json"] {
             assert_eq!(Endpoint::at(path), None, "{path}");
         }
+        assert_eq!(Endpoint::at("/oauth2/introspect/"), None);
+        assert_eq!(Endpoint::at("/oauth2/verifying"), None);
+        assert_eq!(Endpoint::at("/oauth2/verify/orders/7"), Some(Endpoint::Verify));
     }
 
     #[test]
@@ -83,7 +117,9 @@ mod tests {
 
     #[test]
     fn a_dialect_may_be_beside_an_endpoint_but_not_at_or_below_it() {
-        for path in [JWKS, METADATA, "/.well-known/openid-configuration/main"] {
+        for path in
+            [JWKS, METADATA, REVOKE, "/oauth2/verify/x", "/.well-known/openid-configuration/main"]
+        {
             assert!(Endpoint::claims(path), "{path}");
         }
         for path in ["/oauth2/token", "/.well-known/openid-configurations", "/"] {

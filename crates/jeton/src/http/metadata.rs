@@ -53,6 +53,15 @@ fn metadata(site: &Site) -> Map<String, Value> {
     // Required as well, and empty: there is no authorization endpoint.
     put("response_types_supported", json!([]));
     put("grant_types_supported", json!(["client_credentials"]));
+    let any = methods(&site.terms.authentication);
+    put("introspection_endpoint", url(endpoint::INTROSPECT));
+    put("introspection_endpoint_auth_methods_supported", any.clone());
+    // RFC 9701 section 7.
+    if let Some(algorithm) = site.realm.statement_algorithm() {
+        put("introspection_signing_alg_values_supported", json!([algorithm.name()]));
+    }
+    put("revocation_endpoint", url(endpoint::REVOKE));
+    put("revocation_endpoint_auth_methods_supported", any);
     members
 }
 

@@ -35,7 +35,8 @@ pub(crate) fn source(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -
     }
 }
 
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+/// Whether this is a proxy whose headers count.
+pub(crate) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jeton_engine::engine::{Engine, RealmState};
 use jeton_engine::error::Fault;
+use jeton_engine::terms::Terms;
 
 use super::endpoint::{Endpoint, inserted_prefix};
 use crate::config::{Mount, RealmConfig};
@@ -30,6 +31,8 @@ pub(crate) struct Site {
     prefix: String,
     /// At least one.
     pub(crate) mounts: Vec<Mount>,
+    /// The terms of the endpoints that are no mounts.
+    pub(crate) terms: Terms,
 }
 
 /// Where a request belongs.
@@ -71,6 +74,7 @@ impl Routes {
                     .ok_or(Fault::Impossible("the engine does not know a configured realm"))?,
                 prefix: config.prefix.clone(),
                 mounts: config.mounts.clone(),
+                terms: config.endpoint_terms()?,
             };
             by_prefix.entry(config.prefix.clone()).or_default().push((config, Arc::new(site)));
         }
@@ -150,6 +154,11 @@ impl Group {
 }
 
 impl Site {
+    /// The path of the issuer, without a slash at its end.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     fn found(self: &Arc<Self>, path: &str) -> Found {
         let position = self.mounts.iter().position(|mount| mount.path == path);
         let endpoint = || Endpoint::at(path.strip_prefix(self.prefix.as_str())?);

@@ -2,10 +2,15 @@
 
 #![cfg(test)]
 
+mod asking;
+mod forward_auth;
 mod limits;
 mod reload;
+mod rfc7009;
 mod rfc7517;
+mod rfc7662;
 mod rfc8414;
+mod rfc9701;
 mod routing;
 mod shutdown;
 mod source;

@@ -30,6 +30,11 @@ async fn it_says_what_is_switched_on_and_nothing_else() {
         "jwks_uri": "https://a.example.com/.well-known/jwks.json",
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
+        "introspection_endpoint": "https://a.example.com/oauth2/introspect",
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "introspection_signing_alg_values_supported": ["EdDSA"],
+        "revocation_endpoint": "https://a.example.com/oauth2/revoke",
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
     });
     assert_eq!(metadata, expected);
 }
@@ -50,6 +55,7 @@ async fn a_realm_without_public_keys_names_no_set_of_them() {
     let text = "[realm.main]\nissuer = \"https://a.example.com\"\ntoken.algorithm = \"HS256\"\n";
     let metadata = document(text, "/.well-known/oauth-authorization-server").await;
     assert_eq!(metadata.get("jwks_uri"), None);
+    assert_eq!(metadata.get("introspection_signing_alg_values_supported"), None);
 }
 
 #[tokio::test]

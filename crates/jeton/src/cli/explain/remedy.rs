@@ -42,5 +42,8 @@ remedies! {
     TargetNotAllowed, "Ask for an audience that the client may have, or allow another: `jeton client update ID --audience A`.";
     TokenNotTheirs, "Let the client revoke it that the token was issued to, or revoke it by its identifier: `jeton token revoke TOKEN_ID`.";
     RateLimited, "Keep a token until it expires instead of fetching one a call. The realm's limits can be changed: [realm.R.limits].";
+    TokenInvalid, "Let the client get a new token for this gateway's audience; `jeton token inspect` tells what the old one says.";
+    ScopeInsufficient, "Let the client ask for the scope that the gateway demands, and give it that scope with `jeton client update`.";
+    TokenTwice, "Send the token once, in the Authorization header; tokens in URLs end up in logs (RFC 9700 section 4.3.2).";
     SourceSlowed, "Find the program at this address that guesses or has an old secret, and stop it; the address is free again soon after.";
 }

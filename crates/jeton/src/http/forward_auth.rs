@@ -1,0 +1,324 @@
+//! Forward-auth: a gateway asks whether a request may pass. Yes is 204 with the caller's identity in
+//! headers; no is 401 or 403 with the challenge of RFC 6750 section 3.
+//!
+//! Every identity header is in every yes, empty where there is nothing to say: a gateway that copies
+//! them overwrites whatever the caller had sent under these names. What comes in under them is not
+//! even looked at.
+//!
+//! What a token must have stands in the query: `scope` (all of it) and `audience` (one of them).
+//! Gateways that can only put a path of their own before the caller's have two ways: behind
+//! `/oauth2/verify` the whole rest, query included, is the caller's; or the last parameter `for=`
+//! takes the caller's path and query as they are. Either way nothing that a caller sends is ever
+//! read as a requirement.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use jeton_engine::check::ActiveToken;
+use jeton_engine::error::{Error, Fault, Reason};
+use jeton_engine::scope::Scope;
+use jeton_engine::verify::{Requirement, Verdict};
+
+use super::endpoint::VERIFY;
+use super::original::{OriginalRequest, has_parameter};
+use super::refusal::{NO_STORE, REFERENCE, json, put, retry_later};
+use super::route::Site;
+use super::{Front, peer};
+
+const CLIENT_ID: HeaderName = HeaderName::from_static("x-jeton-client-id");
+const SUBJECT: HeaderName = HeaderName::from_static("x-jeton-subject");
+const SCOPE: HeaderName = HeaderName::from_static("x-jeton-scope");
+const TOKEN_ID: HeaderName = HeaderName::from_static("x-jeton-token-id");
+
+/// The parameter by which RFC 6750 section 2.3 once let tokens stand in URLs.
+const TOKEN_PARAMETER: &str = "access_token";
+
+/// Answers a gateway.
+pub(crate) async fn answer(
+    front: &Front,
+    site: &Site,
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+) -> Response<Full<Bytes>> {
+    let asked = Asked { front, site, request, peer };
+    let demand = match Demand::read(site, request) {
+        Ok(demand) => demand,
+        // The gateway's own mistake: it must not pass for an answer about a token.
+        Err(mistake) => return json(StatusCode::BAD_REQUEST, "invalid_request", mistake),
+    };
+    let original = asked.original(demand.behind);
+    let token = match presented(request.headers()) {
+        Presented::Twice => return asked.refuse(&Reason::TokenTwice.into(), &demand, original),
+        _ if asked.has_token_in_url(original) => {
+            return asked.refuse(&Reason::TokenTwice.into(), &demand, original);
+        }
+        Presented::Nothing => return challenge(site, StatusCode::UNAUTHORIZED, ""),
+        Presented::Token(token) => token,
+    };
+    let Ok(_place) = front.in_flight.try_acquire() else {
+        return asked.refuse(&Fault::Overloaded.into(), &demand, original);
+    };
+    match front.engine.verify(&site.realm, token, &demand.requirement()).await {
+        Ok(Verdict::Passes(token)) => passes(&token),
+        Ok(Verdict::Invalid) => asked.refuse(&Reason::TokenInvalid.into(), &demand, original),
+        Ok(Verdict::InsufficientScope) => {
+            asked.refuse(&Reason::ScopeInsufficient.into(), &demand, original)
+        }
+        Err(fault) => asked.refuse(&fault.into(), &demand, original),
+    }
+}
+
+/// A gateway's question.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    front: &'a Front,
+    site: &'a Site,
+    request: &'a Request<Incoming>,
+    peer: SocketAddr,
+}
+
+impl<'a> Asked<'a> {
+    /// What the gateway says of the request that it asks about.
+    fn original(&self, behind: Option<&'a str>) -> OriginalRequest<'a> {
+        match peer::is_trusted(self.peer.ip().to_canonical(), &self.front.trusted_proxies) {
+            true => OriginalRequest::told(self.request.headers(), self.request.method(), behind),
+            false => OriginalRequest::default(),
+        }
+    }
+
+    /// Whether a token stands in the URL, ours or the caller's (RFC 9700 section 4.3.2).
+    fn has_token_in_url(&self, original: OriginalRequest<'_>) -> bool {
+        let own = self.request.uri().query();
+        own.is_some_and(|query| has_parameter(query, TOKEN_PARAMETER))
+            || original.has_parameter(TOKEN_PARAMETER)
+    }
+
+    /// Says no, and records why.
+    fn refuse(
+        &self,
+        why: &Error,
+        demand: &Demand<'_>,
+        original: OriginalRequest<'_>,
+    ) -> Response<Full<Bytes>> {
+        let Self { front, site, request, peer } = self;
+        let source = peer::source(*peer, request.headers(), &front.trusted_proxies);
+        let turned_away = front.engine.turn_away(&site.realm, &site.terms, source, why.clone());
+        let reference = turned_away.reference;
+        tracing::debug!(
+            %reference,
+            realm = %site.realm.realm().name,
+            method = original.method,
+            path = original.path(),
+            %why,
+            "a gateway was told no"
+        );
+        let mut response = match why {
+            Error::Fault(_) => {
+                let mut response = Response::new(Full::default());
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                retry_later(why, response.headers_mut());
+                response
+            }
+            Error::Refusal(refusal) => match refusal.reason {
+                Reason::TokenTwice => {
+                    let error = ", error=\"invalid_request\"";
+                    challenge(site, StatusCode::BAD_REQUEST, error)
+                }
+                Reason::ScopeInsufficient => {
+                    // The characters of scope can stand in a quoted string as they are.
+                    let error =
+                        format!(", error=\"insufficient_scope\", scope=\"{}\"", demand.scope);
+                    challenge(site, StatusCode::FORBIDDEN, &error)
+                }
+                _ => challenge(site, StatusCode::UNAUTHORIZED, ", error=\"invalid_token\""),
+            },
+        };
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+        put(response.headers_mut(), REFERENCE, reference.as_str());
+        response
+    }
+}
+
+/// What the gateway asks for.
+struct Demand<'a> {
+    scope: Scope,
+    audiences: Vec<Cow<'a, str>>,
+    /// The caller's path and query, where the gateway put them behind our own.
+    behind: Option<&'a str>,
+}
+
+impl<'a> Demand<'a> {
+    fn read(site: &Site, request: &'a Request<Incoming>) -> Result<Self, &'static str> {
+        let behind = behind_path(site, request);
+        let nothing = Self { scope: Scope::default(), audiences: Vec::new(), behind };
+        match request.uri().query() {
+            Some(query) if behind.is_none() => Self::of_query(query),
+            Some(_) | None => Ok(nothing),
+        }
+    }
+
+    fn of_query(query: &'a str) -> Result<Self, &'static str> {
+        let (own, behind) = match query.strip_prefix("for=") {
+            Some(behind) => ("", Some(behind)),
+            None => match query.split_once("&for=") {
+                Some((own, behind)) => (own, Some(behind)),
+                None => (query, None),
+            },
+        };
+        let mut scope = String::new();
+        let mut audiences = Vec::new();
+        for (name, value) in url::form_urlencoded::parse(own.as_bytes()) {
+            match &*name {
+                "scope" | "audience" if value.is_empty() => {
+                    return Err("A requirement in the query is empty.");
+                }
+                "scope" => {
+                    if !scope.is_empty() {
+                        scope.push(' ');
+                    }
+                    scope.push_str(&value);
+                }
+                "audience" => audiences.push(value),
+                // Refused as what it is, once the headers have been looked at.
+                TOKEN_PARAMETER => {}
+                _ => return Err("The query may only have scope, audience and, last, for."),
+            }
+        }
+        let scope = scope.parse().map_err(|_| "The scope in the query is malformed.")?;
+        Ok(Self { scope, audiences, behind })
+    }
+
+    fn requirement(&self) -> Requirement<'_> {
+        Requirement {
+            scope: self.scope.clone(),
+            audiences: self.audiences.iter().map(|audience| &**audience).collect(),
+        }
+    }
+}
+
+/// What stands behind `/oauth2/verify` in the path: a caller's path, with its query.
+fn behind_path<'a>(site: &Site, request: &'a Request<Incoming>) -> Option<&'a str> {
+    let target = request.uri().path_and_query()?.as_str();
+    let behind = target.strip_prefix(site.prefix())?.strip_prefix(VERIFY)?;
+    behind.starts_with('/').then_some(behind)
+}
+
+enum Presented<'a> {
+    Nothing,
+    Token(&'a str),
+    Twice,
+}
+
+/// The token of the one `Authorization: Bearer` header (RFC 6750 section 2.1).
+fn presented(headers: &HeaderMap) -> Presented<'_> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let Some(only) = all.next() else { return Presented::Nothing };
+    if all.next().is_some() {
+        return Presented::Twice;
+    }
+    let value = only.as_bytes();
+    let (scheme, token) = match value.iter().position(|byte| *byte == b' ') {
+        Some(at) => value.split_at(at),
+        None => (value, &[][..]),
+    };
+    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+        return Presented::Nothing;
+    }
+    // An empty token, like one that is no text, does not hold: no more needs to be said of it.
+    Presented::Token(std::str::from_utf8(token.trim_ascii()).unwrap_or_default())
+}
+
+fn passes(token: &ActiveToken) -> Response<Full<Bytes>> {
+    let says = &token.says;
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(CLIENT_ID, encoded(says.client_id.as_str()));
+    headers.insert(SUBJECT, encoded(&says.subject));
+    headers.insert(SCOPE, scope(&says.scope));
+    headers.insert(TOKEN_ID, encoded(says.id.as_deref().unwrap_or_default()));
+    response
+}
+
+fn scope(scope: &Scope) -> HeaderValue {
+    // The characters of scope can stand in a header as they are.
+    HeaderValue::from_str(&scope.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A text as it can stand in a header: what is not printable ASCII, spaces and `%` are
+/// percent-encoded, so that every text has one spelling and every spelling one text.
+fn encoded(text: &str) -> HeaderValue {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match plain(byte) {
+            true => value.push(char::from(byte)),
+            false => {
+                value.push('%');
+                value.extend([byte >> 4, byte & 15].map(|digit| {
+                    let digit = char::from_digit(u32::from(digit), 16).unwrap_or('0');
+                    digit.to_ascii_uppercase()
+                }));
+            }
+        }
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(value)).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// An answer with a challenge; without an error for who sent no token at all (RFC 6750 section 3.1).
+fn challenge(site: &Site, status: StatusCode, error: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    let realm = &site.realm.realm().name;
+    put(headers, WWW_AUTHENTICATE, &format!("Bearer realm=\"{realm}\"{error}"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stand_in_headers_so_that_they_can_be_told_apart() {
+        for (text, expected) in [
+            ("partner-7", "partner-7"),
+            ("a b", "a%20b"),
+            ("a%20b", "a%2520b"),
+            ("Zoë", "Zo%C3%AB"),
+            ("\"a\\;,b", "\"a\\;,b"),
+            ("", ""),
+        ] {
+            assert_eq!(encoded(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn requirements_are_read_up_to_the_callers_part() {
+        let demand = |query| {
+            let demand = Demand::of_query(query)?;
+            Ok::<_, &str>((demand.scope.to_string(), demand.audiences.join("|"), demand.behind))
+        };
+        let read = |scope: &str, audiences: &str, behind| {
+            Ok((scope.to_owned(), audiences.to_owned(), behind))
+        };
+        assert_eq!(demand("scope=a"), read("a", "", None));
+        assert_eq!(demand("scope=a+b&scope=c%20a"), read("a b c", "", None));
+        assert_eq!(demand("audience=x&audience=y"), read("", "x|y", None));
+        assert_eq!(demand("for=/p?scope=z"), read("", "", Some("/p?scope=z")));
+        assert_eq!(
+            demand("scope=a&audience=x&for=/p?q&audience=mine&for=/r"),
+            read("a", "x", Some("/p?q&audience=mine&for=/r"))
+        );
+        for query in ["scope=", "audience=", "scope=a%22", "scopes=a", "scope=a++b", "Scope=a", "x"]
+        {
+            assert!(demand(query).is_err(), "{query}");
+        }
+    }
+}

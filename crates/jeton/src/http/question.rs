@@ -1,0 +1,75 @@
+//! A question about a token from its first byte to its last: take it whole; read, ask, write.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming as IncomingBody};
+use jeton_dialect::{Incoming, Question};
+use jeton_engine::error::{Error, Fault, Refusal};
+use jeton_engine::event::Reference;
+use jeton_engine::request::TokenQuestion;
+
+use super::route::Site;
+use super::token::After;
+use super::{Front, body, introspect, refusal, revoke};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Introspect,
+    Revoke,
+}
+
+/// A question that was read, or why it could not be, and what the answer is made with.
+pub(crate) struct Asked<'a> {
+    pub(crate) front: &'a Front,
+    pub(crate) site: &'a Site,
+    pub(crate) source: IpAddr,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) question: Result<TokenQuestion<'a>, Refusal>,
+}
+
+impl Asked<'_> {
+    /// The answer that says no.
+    pub(crate) fn refuse(&self, error: &Error, reference: Reference) -> Response<Full<Bytes>> {
+        refusal::answer(error, reference, &self.site.realm.realm().name, self.headers)
+    }
+}
+
+/// Answers one question.
+pub(crate) async fn answer(
+    front: &Front,
+    site: &Site,
+    act: Act,
+    request: Request<IncomingBody>,
+    source: IpAddr,
+) -> (Response<Full<Bytes>>, After) {
+    let (head, body) = request.into_parts();
+    let body = body::take(body, front.body).await;
+    let after = if body.is_ok() { After::Keep } else { After::Close };
+    let incoming = Incoming {
+        method: &head.method,
+        query: head.uri.query(),
+        headers: &head.headers,
+        body: body.as_deref().map_err(|reason| *reason),
+        source,
+    };
+    let read = Question::read(&incoming);
+    let question = read.as_ref().map(Question::question).map_err(Clone::clone);
+    let asked = Asked { front, site, source, headers: &head.headers, question };
+    let Ok(_place) = front.in_flight.try_acquire() else {
+        return (fail(&asked, Fault::Overloaded), after);
+    };
+    let response = match act {
+        Act::Introspect => introspect::answer(asked).await,
+        Act::Revoke => revoke::answer(asked).await,
+    };
+    (response, after)
+}
+
+fn fail(asked: &Asked<'_>, fault: Fault) -> Response<Full<Bytes>> {
+    let Asked { front, site, source, .. } = asked;
+    let failed = front.engine.fail(&site.realm, &site.terms, *source, fault.clone());
+    asked.refuse(&Error::Fault(fault), failed.reference)
+}
