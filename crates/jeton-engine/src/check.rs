@@ -12,9 +12,9 @@ use crate::client::{Client, ClientStatus};
 use crate::clock::Time;
 use crate::engine::Engine;
 use crate::error::Fault;
-use crate::issue::digest_of_token;
-use crate::live::{Memory, RealmState};
-use crate::name::{ClientId, KeyId};
+use crate::issue::{digest_of_text, digest_of_token};
+use crate::live::{KeyMark, Memory, RealmState};
+use crate::name::ClientId;
 use crate::scope::Scope;
 use crate::sealed;
 use crate::token::{TokenDigest, TokenFormat, TokenRecord};
@@ -52,8 +52,10 @@ pub struct Says {
     pub id: Option<Box<str>>,
     /// How it looks.
     pub format: TokenFormat,
+    /// What it is revoked by.
+    pub(crate) digest: TokenDigest,
     /// The key that signed it, where one did.
-    key: Option<KeyId>,
+    key: Option<KeyMark>,
 }
 
 impl Engine {
@@ -69,47 +71,49 @@ impl Engine {
         if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
             return Ok(None);
         }
-        let digest = digest_of_token(token);
+        // Of the whole string: a signature that nobody has checked must not find what was said
+        // of the same token with the right one.
+        let whole = digest_of_text(token);
         let memory = &state.memory;
-        let says = match memory.said.get(&digest) {
+        let says = match memory.said.get(&whole) {
             Some(says) => says,
-            None => match self.read(state, token, &digest).await? {
+            None => match self.read(state, token).await? {
                 Some(says) => {
                     let says = Arc::new(says);
-                    memory.said.insert(digest, Arc::clone(&says));
+                    memory.said.insert(whole, Arc::clone(&says));
                     says
                 }
                 None => return Ok(None),
             },
         };
-        let client = holds(memory, &digest, &says, self.parts.clock.now());
+        let client = holds(memory, &says, self.parts.clock.now());
         Ok(client.map(|client| ActiveToken { client, says }))
     }
 
     /// Finds out what a token says that was never seen before.
-    async fn read(
-        &self,
-        state: &RealmState,
-        token: &str,
-        digest: &TokenDigest,
-    ) -> Result<Option<Says>, Fault> {
-        let memory = &state.memory;
+    async fn read(&self, state: &RealmState, token: &str) -> Result<Option<Says>, Fault> {
         if token.starts_with(sealed::PREFIX)
-            && let Some(claims) = memory.sealing.open(token)
+            && let Some(claims) = state.memory.sealing.open(token)
         {
-            return Ok(read_claims(state, &claims, TokenFormat::Sealed, None));
+            let digest = digest_of_token(token, TokenFormat::Sealed);
+            return Ok(read_claims(state, &claims, TokenFormat::Sealed, (digest, None)));
         }
-        if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
-            return Ok(read_jwt(state, token));
+        // A stored token may look like one of these, but never has a JWT's header.
+        if let Ok(unverified) = Unverified::parse(token) {
+            return Ok(read_jwt(state, token, &unverified));
         }
-        let record = self.parts.store.token(&state.realm().name, digest).await?;
-        Ok(record.filter(|record| record.revoked_at.is_none()).map(read_record))
+        let digest = digest_of_token(token, TokenFormat::Stored);
+        let record = self.parts.store.token(&state.realm().name, &digest).await?;
+        let holds = |record: &TokenRecord| {
+            record.format == TokenFormat::Stored && record.revoked_at.is_none()
+        };
+        Ok(record.filter(holds).map(read_record))
     }
 }
 
 /// The token's client, if the token still holds.
-fn holds(memory: &Memory, digest: &TokenDigest, says: &Says, now: Time) -> Option<Arc<Client>> {
-    if says.expires_at.is_some_and(|end| end <= now) || memory.is_revoked(digest) {
+fn holds(memory: &Memory, says: &Says, now: Time) -> Option<Arc<Client>> {
+    if says.expires_at.is_some_and(|end| end <= now) || memory.is_revoked(&says.digest) {
         return None;
     }
     if says.not_before.is_some_and(|beginning| beginning > now) {
@@ -128,8 +132,7 @@ fn holds(memory: &Memory, digest: &TokenDigest, says: &Says, now: Time) -> Optio
 
 /// A JWT that one of the realm's keys signed. Only types that access tokens have: other JWTs that
 /// the realm signs are no access tokens (RFC 8725 section 3.11).
-fn read_jwt(state: &RealmState, token: &str) -> Option<Says> {
-    let unverified = Unverified::parse(token).ok()?;
+fn read_jwt(state: &RealmState, token: &str, unverified: &Unverified<'_>) -> Option<Says> {
     let header = unverified.header();
     let typed = header.token_type.is_some();
     if typed && !header.is_type("at+jwt") && !header.is_type("JWT") {
@@ -138,7 +141,8 @@ fn read_jwt(state: &RealmState, token: &str) -> Option<Says> {
     let keys = state.memory.keys.load();
     for key in keys.candidates(header.key_id.as_deref(), header.algorithm) {
         if let Ok(verified) = Unverified::parse(token).ok()?.verify(&key.verifying) {
-            return read_claims(state, &verified.payload, TokenFormat::Jwt, Some(key.id.clone()));
+            let known_by = (digest_of_token(token, TokenFormat::Jwt), Some(key.mark));
+            return read_claims(state, &verified.payload, TokenFormat::Jwt, known_by);
         }
     }
     None
@@ -148,7 +152,7 @@ fn read_claims(
     state: &RealmState,
     claims: &[u8],
     format: TokenFormat,
-    key: Option<KeyId>,
+    (digest, key): (TokenDigest, Option<KeyMark>),
 ) -> Option<Says> {
     let claims = Claims::parse(claims).ok()?;
     let issuer = claims.text("iss").ok()?;
@@ -172,6 +176,7 @@ fn read_claims(
         expires_at: time("exp").ok()?,
         id: claims.text("jti").ok()?.map(Into::into),
         format,
+        digest,
         key,
     })
 }
@@ -191,6 +196,7 @@ fn read_record(record: TokenRecord) -> Says {
         expires_at: record.expires_at,
         id: Some(record.id.as_str().into()),
         format: record.format,
+        digest: record.digest,
         key: None,
     }
 }

@@ -17,7 +17,6 @@ use crate::error::{Error, Fault, Refusal};
 use crate::event::{Event, EventKind, Reference};
 use crate::guesses::Guesses;
 use crate::issue::issue;
-use crate::limiter::SourceWindows;
 use crate::live::Memory;
 pub use crate::live::{PublishedKeys, RealmState};
 use crate::manage::Manage;
@@ -95,7 +94,6 @@ pub struct Engine {
     pub(crate) guesses: Guesses,
     pub(crate) remembered: Remembered,
     pub(crate) slow_hash: SlowHash,
-    pub(crate) source_windows: SourceWindows,
     pub(crate) recorder: Recorder,
     pub(crate) realms: ArcSwap<HashMap<RealmName, Arc<RealmState>>>,
     /// Up to where memory has followed the store.
@@ -115,7 +113,6 @@ impl Engine {
             guesses: Guesses::new(settings),
             remembered: Remembered::new(settings, random),
             slow_hash: SlowHash::new(settings, random),
-            source_windows: SourceWindows::new(),
             recorder: Recorder::new(),
             realms: ArcSwap::default(),
             revision: Mutex::new(Revision::default()),
@@ -173,6 +170,8 @@ impl Engine {
                 let algorithm = shape.algorithm;
                 tracing::info!(realm = %name, %algorithm, "made the realm's first signing key");
             }
+            // Whoever follows changes at the same moment must not put older keys over newer ones.
+            let _revision = self.revision.lock().await;
             state.memory.reload_keys(&**store, master_key, name).await?;
         }
         Ok(())
@@ -218,6 +217,11 @@ impl Engine {
         let now = self.parts.clock.now();
         let reference = Reference::new(&self.parts.random);
         Deciding { engine: self, realm, terms, source, now, reference }
+    }
+
+    /// How many slow hashes were run since the engine was opened.
+    pub fn slow_hashes(&self) -> u64 {
+        self.slow_hash.done()
     }
 
     /// Records why a request was refused or failed, and makes the answer of its outcome.

@@ -32,25 +32,49 @@ pub(crate) struct Guesses {
     cost: i64,
     /// Milliseconds by which a bucket may run ahead without waiting.
     free: i64,
+    /// Milliseconds by which a bucket may run ahead at all.
+    ahead_max: i64,
     wait_max: Duration,
 }
 
-/// The right to try one guess. Say how it went.
-pub(crate) struct Turn {
-    bucket: Option<Arc<Bucket>>,
-    paid: bool,
+/// The right to try one guess. Say how it went; what nobody waits for any more was wrong, so that
+/// hanging up before the answer saves nothing.
+pub(crate) struct Turn<'a> {
+    guesses: &'a Guesses,
+    source: SourceKey,
+    /// Whom the source claims to be, when it was that client lately.
+    own: Option<&'a LiveClient>,
+    now: i64,
+    cost: Cost,
+}
+
+/// What a turn has cost so far.
+enum Cost {
+    /// Nothing; a wrong guess costs.
+    Due,
+    /// Paid in advance; a right guess is given it back.
+    Paid(Arc<Bucket>),
+    /// How it went was said.
+    Settled,
 }
 
 impl Guesses {
     const SOURCES_MAX: usize = 65_536;
+    /// How long a source is refused at most. It also bounds what a clock that was set back does to
+    /// those who guessed wrong just before.
+    const REFUSED_MAX: Duration = Duration::from_secs(60);
 
     pub(crate) fn new(settings: &Settings) -> Self {
         let cost = i64::from(1000 / settings.guesses_per_second.clamp(1, 1000));
+        let free = cost * (i64::from(settings.guesses_free) - 1);
+        let refused_max = settings.guess_wait_max.saturating_add(Self::REFUSED_MAX);
+        let refused_max = i64::try_from(refused_max.as_millis()).unwrap_or(i64::MAX);
         Self {
             buckets: Cache::new(Self::SOURCES_MAX),
             latest: AtomicI64::new(i64::MIN),
             cost,
-            free: cost * (i64::from(settings.guesses_free) - 1),
+            free,
+            ahead_max: free.saturating_add(refused_max),
             wait_max: settings.guess_wait_max,
         }
     }
@@ -59,65 +83,45 @@ impl Guesses {
     ///
     /// # Errors
     /// A refusal when it would have to wait too long.
-    pub(crate) async fn turn(
-        &self,
+    pub(crate) async fn turn<'a>(
+        &'a self,
         source: IpAddr,
-        client: Option<&LiveClient>,
+        client: Option<&'a LiveClient>,
         now: Time,
-    ) -> Result<Turn, Refusal> {
-        let now = now.milliseconds();
+    ) -> Result<Turn<'a>, Refusal> {
+        let (source, now) = (SourceKey::from(source), now.milliseconds());
+        let own = client.filter(|client| client.run.was_right_from(source));
+        let mut turn = Turn { guesses: self, source, own, now, cost: Cost::Due };
         if self.latest.load(Ordering::Relaxed) <= now {
-            return Ok(Turn { bucket: None, paid: false });
+            return Ok(turn);
         }
-        let key = SourceKey::from(source);
-        let own = client.filter(|client| client.run.was_right_from(key));
         let bucket = match own {
             Some(client) => Some(Arc::clone(&client.run.own_guesses)),
-            None => self.buckets.get(&key),
+            None => self.buckets.get(&source),
         };
-        let Some(bucket) = bucket else {
-            return Ok(Turn { bucket: None, paid: false });
-        };
-        let ahead = bucket.0.load(Ordering::Relaxed) - now - self.free;
-        if ahead <= 0 {
-            return Ok(Turn { bucket: Some(bucket), paid: false });
-        }
+        let ahead = bucket.as_deref().map_or(0, |bucket| self.ahead(bucket, now));
+        let Some(bucket) = bucket.filter(|_| ahead > 0) else { return Ok(turn) };
         let wait = Duration::from_millis(ahead.unsigned_abs());
         if wait > self.wait_max {
+            turn.cost = Cost::Settled;
             let mut refusal = Refusal::from(Reason::SourceSlowed);
             refusal.retry_after = Some(wait);
             return Err(refusal);
         }
         // Paid in advance, so that those who wait at the same time wait behind each other.
         self.charge(&bucket, now);
+        turn.cost = Cost::Paid(bucket);
         tokio::time::sleep(wait).await;
-        Ok(Turn { bucket: Some(bucket), paid: true })
+        Ok(turn)
     }
 
-    /// The guess was wrong.
-    pub(crate) fn wrong(
-        &self,
-        turn: &Turn,
-        source: IpAddr,
-        client: Option<&LiveClient>,
-        now: Time,
-    ) {
-        if turn.paid {
-            return;
+    /// Milliseconds until the bucket has a guess again.
+    fn ahead(&self, bucket: &Bucket, now: i64) -> i64 {
+        let latest = now.saturating_add(self.ahead_max);
+        if bucket.0.load(Ordering::Relaxed) > latest {
+            bucket.0.fetch_min(latest, Ordering::Relaxed);
         }
-        let key = SourceKey::from(source);
-        let bucket = match client.filter(|client| client.run.was_right_from(key)) {
-            Some(client) => Arc::clone(&client.run.own_guesses),
-            None => turn.bucket.clone().unwrap_or_else(|| self.bucket(key)),
-        };
-        self.charge(&bucket, now.milliseconds());
-    }
-
-    /// The guess was right: it costs nothing.
-    pub(crate) fn right(&self, turn: &Turn) {
-        if let Some(bucket) = turn.bucket.as_ref().filter(|_| turn.paid) {
-            bucket.0.fetch_sub(self.cost, Ordering::Relaxed);
-        }
+        bucket.0.load(Ordering::Relaxed) - now - self.free
     }
 
     fn bucket(&self, key: SourceKey) -> Arc<Bucket> {
@@ -127,10 +131,43 @@ impl Guesses {
     }
 
     fn charge(&self, bucket: &Bucket, now: i64) {
-        let charged = |spent: i64| Some(spent.max(now).saturating_add(self.cost));
-        let before = bucket.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
-        let spent = before.unwrap_or_else(|spent| spent).max(now).saturating_add(self.cost);
+        let latest = now.saturating_add(self.ahead_max);
+        let charge = |spent: i64| spent.clamp(now, latest).saturating_add(self.cost);
+        let before = bucket
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| Some(charge(spent)));
+        let spent = charge(before.unwrap_or_else(|spent| spent));
         self.latest.fetch_max(spent, Ordering::Relaxed);
+    }
+}
+
+impl Turn<'_> {
+    /// The guess was wrong.
+    pub(crate) fn wrong(mut self) {
+        self.settle();
+    }
+
+    /// The guess was right, or nobody could tell: it costs nothing.
+    pub(crate) fn costs_nothing(mut self) {
+        if let Cost::Paid(bucket) = std::mem::replace(&mut self.cost, Cost::Settled) {
+            bucket.0.fetch_sub(self.guesses.cost, Ordering::Relaxed);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Cost::Due = std::mem::replace(&mut self.cost, Cost::Settled) {
+            let bucket = match self.own {
+                Some(client) => Arc::clone(&client.run.own_guesses),
+                None => self.guesses.bucket(self.source),
+            };
+            self.guesses.charge(&bucket, self.now);
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 
@@ -149,10 +186,12 @@ mod tests {
         })
     }
 
+    /// Guesses wrong; says whether it had to wait.
     async fn guess_wrong(guesses: &Guesses, now: Time) -> Result<bool, Refusal> {
         let turn = guesses.turn(SOURCE, None, now).await?;
-        guesses.wrong(&turn, SOURCE, None, now);
-        Ok(turn.paid)
+        let waited = matches!(turn.cost, Cost::Paid(_));
+        turn.wrong();
+        Ok(waited)
     }
 
     #[tokio::test(start_paused = true)]
@@ -169,8 +208,8 @@ mod tests {
         assert_eq!(refusal.reason, Reason::SourceSlowed);
         assert_eq!(refusal.retry_after, Some(Duration::from_millis(300)));
 
-        let other = "192.0.2.2".parse().unwrap();
-        assert!(!guesses.turn(other, None, now).await.unwrap().paid, "another source is free");
+        let other = guesses.turn("192.0.2.2".parse().unwrap(), None, now).await.unwrap();
+        assert!(matches!(other.cost, Cost::Due), "another source is free");
         let later = now.plus(Duration::from_secs(1));
         assert_eq!(guess_wrong(&guesses, later).await, Ok(false), "time heals");
     }
@@ -182,8 +221,30 @@ mod tests {
         assert_eq!(guess_wrong(&guesses, now).await, Ok(false));
         for _ in 0..20 {
             let turn = guesses.turn(SOURCE, None, now).await.unwrap();
-            assert!(turn.paid, "it waits like all others");
-            guesses.right(&turn);
+            assert!(matches!(turn.cost, Cost::Paid(_)), "it waits like all others");
+            turn.costs_nothing();
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hangs_up_before_the_answer_has_guessed_wrong() {
+        let guesses = guesses(3);
+        let now = Time::from_seconds(100);
+        for _ in 0..3 {
+            drop(guesses.turn(SOURCE, None, now).await.unwrap());
+        }
+        assert_eq!(guess_wrong(&guesses, now).await, Ok(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_set_back_refuses_nobody_for_longer_than_a_minute() {
+        let guesses = guesses(1);
+        let now = Time::from_seconds(1_000_000);
+        assert_eq!(guess_wrong(&guesses, now).await, Ok(false));
+        let day_before = now.minus(Duration::from_secs(86_400));
+        let refusal = guess_wrong(&guesses, day_before).await.unwrap_err();
+        assert!(refusal.retry_after.unwrap() <= Duration::from_secs(61), "{refusal:?}");
+        let soon = day_before.plus(Duration::from_secs(62));
+        assert_eq!(guess_wrong(&guesses, soon).await, Ok(false));
     }
 }

@@ -66,8 +66,8 @@ pub(crate) async fn issue(
 
 /// The realm's limits of each source address, before anything is looked at.
 fn spare_the_source(deciding: Deciding<'_>) -> Result<(), Error> {
-    let Deciding { engine, realm, source, now, .. } = deciding;
-    let counted = engine.source_windows.count(source, &realm.realm().source_limits, now);
+    let Deciding { realm, source, now, .. } = deciding;
+    let counted = realm.memory.source_windows.count(source, &realm.realm().source_limits, now);
     match counted {
         Ok(_) => Ok(()),
         Err(allowance) => {
@@ -110,7 +110,7 @@ pub(crate) fn record(
     Ok(TokenRecord {
         realm: grant.realm.name.clone(),
         id: grant.id.clone(),
-        digest: digest_of_token(token),
+        digest: digest_of_token(token, format),
         format,
         origin,
         client_id: grant.client.id.clone(),
@@ -123,9 +123,20 @@ pub(crate) fn record(
     })
 }
 
-/// SHA-256 of a token's string.
-pub(crate) fn digest_of_token(token: &str) -> TokenDigest {
+/// By what a token is known. Of a JWT only what is signed counts: whoever has it can write some
+/// signatures (ECDSA's) in another way that is just as right, and would have a token that nobody
+/// has revoked.
+pub(crate) fn digest_of_token(token: &str, format: TokenFormat) -> TokenDigest {
+    let known_by = match format {
+        TokenFormat::Jwt => token.rsplit_once('.').map_or(token, |(signed, _)| signed),
+        TokenFormat::Stored | TokenFormat::Sealed => token,
+    };
+    digest_of_text(known_by)
+}
+
+/// SHA-256 of a text.
+pub(crate) fn digest_of_text(text: &str) -> TokenDigest {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     bytes
 }

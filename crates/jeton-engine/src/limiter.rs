@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
@@ -26,6 +27,14 @@ struct Window {
 }
 
 impl Window {
+    /// How much later than now a window may have begun: requests that waited for their turn carry
+    /// an earlier moment. More means that the clock was set back, and the window is void.
+    const SKEW_MAX: Duration = Duration::from_secs(60);
+
+    fn is_open(&self, now: Time) -> bool {
+        self.began.since(now) <= Self::SKEW_MAX && now < self.began.plus(self.limit.window)
+    }
+
     fn allowance(&self) -> Allowance {
         Allowance {
             limit: self.limit.requests,
@@ -50,22 +59,24 @@ impl Windows {
             return Ok(None);
         }
         let mut windows = self.0.lock();
-        windows.retain(|window| {
-            limits.contains(&window.limit) && now < window.began.plus(window.limit.window)
-        });
+        // Windows of other limits stay: another mount's, which would start again otherwise.
+        windows.retain(|window| window.is_open(now));
         for limit in limits {
             if !windows.iter().any(|window| window.limit == *limit) {
                 windows.push(Window { limit: *limit, began: now, count: 0 });
             }
         }
-        let used_up = windows.iter().map(Window::allowance).filter(|left| left.remaining == 0);
+        let meant = |window: &Window| limits.contains(&window.limit);
+        let left = windows.iter().filter(|window| meant(window)).map(Window::allowance);
+        let used_up = left.filter(|left| left.remaining == 0);
         if let Some(longest) = used_up.max_by_key(|left| left.reset) {
             return Err(longest);
         }
-        for window in windows.iter_mut() {
+        for window in windows.iter_mut().filter(|window| meant(window)) {
             window.count += 1;
         }
-        Ok(windows.iter().map(Window::allowance).min_by_key(|left| left.remaining))
+        let left = windows.iter().filter(|window| meant(window)).map(Window::allowance);
+        Ok(left.min_by_key(|left| left.remaining))
     }
 }
 
@@ -98,8 +109,6 @@ impl SourceWindows {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn limits(texts: &[&str]) -> Vec<Limit> {
@@ -133,6 +142,30 @@ mod tests {
         let left = windows.count(&limits, Time::from_seconds(1)).unwrap().unwrap();
         assert_eq!((left.limit, left.remaining), (3, 0), "a refused request was not counted");
         assert_eq!(windows.count(&limits, Time::from_seconds(2)).unwrap_err().limit, 3);
+    }
+
+    #[test]
+    fn one_mounts_limits_do_not_start_anothers_again() {
+        let windows = Windows::default();
+        let (one, other) = (limits(&["1/min"]), limits(&["5/min"]));
+        let now = Time::from_seconds(0);
+        assert!(windows.count(&one, now).is_ok());
+        assert!(windows.count(&other, now).is_ok());
+        assert!(windows.count(&one, now).is_err());
+        assert_eq!(windows.count(&other, now).unwrap().unwrap().remaining, 3);
+    }
+
+    #[test]
+    fn a_clock_set_back_opens_new_windows() {
+        let windows = Windows::default();
+        let limits = limits(&["1/day"]);
+        let now = Time::from_seconds(1_000_000);
+        assert!(windows.count(&limits, now).is_ok());
+        let waited = now.minus(Duration::from_secs(5));
+        assert!(windows.count(&limits, waited).is_err(), "a request that waited is not a new day");
+        let hour_before = now.minus(Duration::from_secs(3_600));
+        assert!(windows.count(&limits, hour_before).is_ok());
+        assert!(windows.count(&limits, hour_before).is_err());
     }
 
     #[test]

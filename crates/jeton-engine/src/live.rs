@@ -7,18 +7,21 @@ mod keys;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 
 pub(crate) use crate::live::client::LiveClient;
 use crate::live::clients::Clients;
+pub(crate) use crate::live::keys::KeyMark;
 use crate::live::keys::LiveKeys;
 pub use crate::live::keys::PublishedKeys;
 
 use crate::check::Says;
 use crate::clock::Time;
 use crate::error::Fault;
+use crate::limiter::SourceWindows;
 use crate::master_key::MasterKey;
 use crate::name::{ClientId, RealmName};
 use crate::realm::Realm;
@@ -28,6 +31,10 @@ use crate::token::TokenDigest;
 
 /// How many tokens a realm remembers having read.
 const SAID_MAX: usize = 100_000;
+
+/// How much longer than it lasts a token is kept: a clock that ran ahead and was set back must not
+/// bring a revoked token back.
+pub(crate) const KEPT_LONGER: Duration = Duration::from_secs(600);
 
 /// One realm in memory: its configuration, its clients, its keys.
 pub struct RealmState {
@@ -57,6 +64,8 @@ pub(crate) struct Memory {
     pub(crate) clients: Clients,
     pub(crate) keys: ArcSwap<LiveKeys>,
     pub(crate) sealing: SealingKey,
+    /// Requests counted against the limits of each source address.
+    pub(crate) source_windows: SourceWindows,
     /// What tokens say that were seen before.
     pub(crate) said: Cache<TokenDigest, Arc<Says>>,
     /// Tokens that were revoked and have not expired, and when they will.
@@ -75,6 +84,7 @@ impl Memory {
             clients: Clients::default(),
             keys: ArcSwap::default(),
             sealing: SealingKey::new(master_key, realm),
+            source_windows: SourceWindows::new(),
             said: Cache::new(SAID_MAX),
             revoked: papaya::HashMap::new(),
         };
@@ -90,12 +100,13 @@ impl Memory {
         realm: &RealmName,
         now: Time,
     ) -> Result<(), Fault> {
-        self.reload_keys(store, master_key, realm).await?;
-        self.reload_clients(store, realm).await?;
-        for (digest, expires_at) in store.revoked_tokens(realm, now).await? {
+        // Before the keys: one that does not open keeps nobody from hearing of all the rest.
+        for (digest, expires_at) in store.revoked_tokens(realm, now.minus(KEPT_LONGER)).await? {
             self.revoke(digest, expires_at);
         }
-        Ok(())
+        self.reload_clients(store, realm).await?;
+        self.said.clear();
+        self.reload_keys(store, master_key, realm).await
     }
 
     /// Whether a token was revoked.
@@ -110,7 +121,13 @@ impl Memory {
 
     /// Forgets revoked tokens that have expired by now: they hold no more either way.
     pub(crate) fn forget_expired(&self, now: Time) {
-        self.revoked.pin().retain(|_, end| end.is_none_or(|end| now < end));
+        let expired = now.minus(KEPT_LONGER);
+        self.revoked.pin().retain(|_, end| end.is_none_or(|end| expired < end));
+    }
+
+    /// Forgets what was read of a client's tokens: their rows are gone.
+    pub(crate) fn forget_tokens(&self, id: &ClientId) {
+        self.said.retain(|_, says| says.client_id != *id);
     }
 
     /// Reads all clients anew; those that are gone are forgotten.

@@ -3,14 +3,15 @@
 //!
 //! What is remembered is an HMAC under a key that this process made up: useless to anybody who
 //! reads the memory's dump without the key, and dropped when the client changes because the
-//! client's revision is part of it.
+//! client's revision is part of it. What it was compared with is remembered too: a client that
+//! was deleted and made again has the same revisions, and other secrets.
 
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use quick_cache::sync::Cache;
 
-use crate::client::Client;
+use crate::client::{Client, SecretDigest};
 use crate::clock::{Random, Time};
 use crate::engine::Settings;
 
@@ -21,9 +22,9 @@ pub(crate) struct Remembered {
     lasting: Duration,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Right {
-    secret: usize,
+    kept: SecretDigest,
     until: Time,
 }
 
@@ -37,16 +38,25 @@ impl Remembered {
     pub(crate) fn recall(&self, client: &Client, presented: &str, now: Time) -> Option<usize> {
         let digest = self.digest(client, presented);
         let right = self.right.get(&digest)?;
-        if now < right.until {
-            return Some(right.secret);
+        let place = client.secrets.iter().position(|secret| secret.digest == right.kept);
+        // A clock that was set back must not make it last longer.
+        let lasts = now < right.until && right.until.since(now) <= self.lasting;
+        if lasts && place.is_some() {
+            return place;
         }
         self.right.remove(&digest);
         None
     }
 
-    /// Remembers that `presented` is the client's secret at place `secret`.
-    pub(crate) fn remember(&self, client: &Client, presented: &str, secret: usize, now: Time) {
-        let right = Right { secret, until: now.plus(self.lasting) };
+    /// Remembers that `presented` is what the client keeps as `kept`.
+    pub(crate) fn remember(
+        &self,
+        client: &Client,
+        presented: &str,
+        kept: &SecretDigest,
+        now: Time,
+    ) {
+        let right = Right { kept: kept.clone(), until: now.plus(self.lasting) };
         self.right.insert(self.digest(client, presented), right);
     }
 

@@ -8,7 +8,7 @@ use crate::deciding::Deciding;
 use crate::engine::Engine;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::event::{Event, EventKind, Reference};
-use crate::issue::{digest_of_token, refuse};
+use crate::issue::refuse;
 use crate::live::RealmState;
 use crate::mint::token_id;
 use crate::request::TokenQuestion;
@@ -44,7 +44,7 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
     if token.client.id != caller.id {
         return Err(refuse(Reason::TokenNotTheirs, caller));
     }
-    let record = record(deciding, &token, question.token)?;
+    let record = record(deciding, &token)?;
     let event = Event {
         at: now,
         reference: Reference::new(&engine.parts.random),
@@ -60,7 +60,7 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
 }
 
 /// What is kept of a revoked token until it would have expired.
-fn record(deciding: Deciding<'_>, token: &ActiveToken, text: &str) -> Result<TokenRecord, Fault> {
+fn record(deciding: Deciding<'_>, token: &ActiveToken) -> Result<TokenRecord, Fault> {
     let Says { client_id, scope, issued_at, expires_at, format, .. } = &*token.says;
     let id = token.says.id.as_deref().and_then(|id| id.parse().ok());
     let id = match id {
@@ -71,7 +71,7 @@ fn record(deciding: Deciding<'_>, token: &ActiveToken, text: &str) -> Result<Tok
     Ok(TokenRecord {
         realm: deciding.realm.realm().name.clone(),
         id,
-        digest: digest_of_token(text),
+        digest: token.says.digest,
         format: *format,
         origin: TokenOrigin::Endpoint,
         client_id: client_id.clone(),

@@ -15,7 +15,10 @@ use crate::error::Fault;
 use crate::key::{KeyRecord, KeyStatus};
 use crate::live::RealmState;
 use crate::manage::Manage;
+use crate::name::TokenId;
+use crate::store::TokenFilter;
 use crate::terms::Lifetime;
+use crate::token::{TokenFormat, TokenRecord};
 
 /// When a realm's keys are rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +72,44 @@ impl Engine {
                     manage.activate_upcoming(&record).await?;
                 }
                 KeyStatus::Active if is_due(&rotation, &record, now) => {
-                    manage.create_upcoming(&record.realm, record.algorithm).await?;
+                    manage.create_successor(&record).await?;
                 }
                 KeyStatus::Retired if is_over(&record, longest_life(state), now) => {
-                    manage.remove_retired(&record).await?;
+                    if !self.signed_by_hand(&record, now).await? {
+                        manage.remove_retired(&record).await?;
+                    }
                 }
                 KeyStatus::Upcoming | KeyStatus::Active | KeyStatus::Retired => {}
             }
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Whether a token that was made by hand, for a life of its own, may have been signed by a
+    /// retired key and still holds. The newest are looked at first, and few are made by hand.
+    async fn signed_by_hand(&self, record: &KeyRecord, now: Time) -> Result<bool, Fault> {
+        const PAGE: u32 = 1_000;
+        let needs = |token: &TokenRecord| {
+            token.format == TokenFormat::Jwt
+                && token.revoked_at.is_none()
+                && token.expires_at.is_none_or(|end| now < end.plus(MARGIN))
+                && record.retired_at.is_none_or(|end| token.issued_at <= end.plus(MARGIN))
+        };
+        let filter = TokenFilter { by_hand_only: true, ..TokenFilter::default() };
+        let mut before: Option<TokenId> = None;
+        loop {
+            let store = &self.parts.store;
+            let page = store.tokens(&record.realm, &filter, before.as_ref(), PAGE).await?;
+            if page.iter().any(needs) {
+                return Ok(true);
+            }
+            if page.len() < PAGE as usize {
+                return Ok(false);
+            }
+            before = page.last().map(|token| token.id.clone());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! costs as much as two thousand tokens, so it must never stand in a token's way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -19,6 +19,7 @@ pub(crate) struct SlowHash {
     runs: Arc<Semaphore>,
     waiting: AtomicUsize,
     waiting_max: usize,
+    done: Arc<AtomicU64>,
     /// A hash that no secret has, at today's cost: what failed attempts are hashed against.
     nobody: Arc<str>,
 }
@@ -43,11 +44,17 @@ pub(crate) struct Comparison {
 impl SlowHash {
     pub(crate) fn new(settings: &Settings, random: &Random) -> Self {
         Self {
-            runs: Arc::new(Semaphore::new(settings.argon2_runs_max)),
+            runs: Arc::new(Semaphore::new(settings.argon2_runs_max.max(1))),
             waiting: AtomicUsize::new(0),
             waiting_max: settings.argon2_waiting_max,
+            done: Arc::default(),
             nobody: nobody(settings, random).into(),
         }
+    }
+
+    /// How many hashes were run.
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// Which reading is which of the kept secrets. Never stops early.
@@ -61,22 +68,23 @@ impl SlowHash {
             .await
             .map_err(|_| Fault::Impossible("the slow hashes' semaphore is never closed"))?;
         drop(waiting);
-        let nobody = Arc::clone(&self.nobody);
+        let (nobody, done) = (Arc::clone(&self.nobody), Arc::clone(&self.done));
         let compared = tokio::task::spawn_blocking(move || {
             // Held until the hash is done, even when nobody waits for the answer any more.
             let _permit = permit;
-            compare(&comparison, &nobody)
+            compare(&comparison, &nobody, &done)
         });
         compared.await.map_err(|_| Fault::Impossible("a slow hash ended without an answer"))
     }
 }
 
-fn compare(comparison: &Comparison, nobody: &str) -> Option<Match> {
+fn compare(comparison: &Comparison, nobody: &str, done: &AtomicU64) -> Option<Match> {
     let mut right = None;
     for (reading, presented) in comparison.presented.iter().enumerate() {
         for index in 0..comparison.at_least.max(comparison.kept.len()) {
             let kept = comparison.kept.get(index);
             let hash = kept.map_or(nobody, |kept| kept);
+            done.fetch_add(1, Ordering::Relaxed);
             if verify(presented, hash) && kept.is_some() {
                 right = Some(Match { reading, kept: index });
             }

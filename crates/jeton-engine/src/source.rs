@@ -10,7 +10,7 @@ pub(crate) struct SourceKey(u64);
 impl From<IpAddr> for SourceKey {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
-            // 0000::/64 holds no caller's address, so the two kinds never meet.
+            // Of 0000::/32 only ::1 is a caller's address, so the two kinds never meet.
             IpAddr::V4(address) => Self(u64::from(address.to_bits())),
             IpAddr::V6(address) => Self((address.to_bits() >> 64) as u64),
         }
@@ -18,9 +18,10 @@ impl From<IpAddr> for SourceKey {
 }
 
 impl SourceKey {
-    /// The key as a number that is never zero for a caller's address.
+    /// The key as a number that is never zero for a caller's address: it would be for an address
+    /// of ff…/64, and those are of groups.
     pub(crate) const fn number(self) -> u64 {
-        self.0
+        self.0.wrapping_add(1)
     }
 }
 
@@ -38,5 +39,12 @@ mod tests {
         assert_ne!(key("2001:db8:0:1::1"), key("2001:db8:0:2::1"));
         assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    }
+
+    #[test]
+    fn no_callers_number_is_zero() {
+        for address in ["127.0.0.1", "::1", "0.0.0.0", "2001:db8::1", "fe80::1"] {
+            assert_ne!(key(address).number(), 0, "{address}");
+        }
     }
 }

@@ -84,7 +84,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// SHA-256 of a token's string: what is kept instead of it.
+/// SHA-256 of a token's string, of a JWT's without the signature: what is kept instead of it.
 pub type TokenDigest = [u8; 32];
 
 /// What is kept of a token: of every stored one, and of every one made by hand.
@@ -94,7 +94,7 @@ pub struct TokenRecord {
     pub realm: RealmName,
     /// Its identifier, safe to show. Ordered by time.
     pub id: TokenId,
-    /// SHA-256 of its string.
+    /// What it is found by.
     pub digest: TokenDigest,
     /// How it looks.
     pub format: TokenFormat,

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::engine::{Engine, Parts};
 use crate::error::Fault;
+use crate::live::KEPT_LONGER;
 use crate::store::{Change, Changed, Revision};
 
 const USES_EVERY: Duration = Duration::from_secs(5);
@@ -61,14 +62,18 @@ impl Engine {
     pub async fn take_changes(&self) -> Result<(), Fault> {
         let mut revision = self.revision.lock().await;
         let changes = self.parts.store.changes(*revision).await?;
+        // What can be taken over is, whatever else cannot: a key that was made under another
+        // master key must not keep a revocation from being heard of.
+        let mut outcome = Ok(());
         match &changes.changed {
-            Changed::Everything => self.reload_all().await?,
+            Changed::Everything => outcome = self.reload_all().await,
             Changed::These(these) => {
                 for change in these {
-                    self.take(change).await?;
+                    outcome = outcome.and(self.take(change).await);
                 }
             }
         }
+        outcome?;
         *revision = changes.revision;
         Ok(())
     }
@@ -92,18 +97,23 @@ impl Engine {
                     state.memory.revoke(*digest, record.and_then(|record| record.expires_at));
                 }
             }
-            // A token holds only while its client is there, and is not an earlier one's.
-            Change::TokensDeleted(..) => {}
+            Change::TokensDeleted(realm, id) => {
+                if let Some(state) = self.realm(realm) {
+                    state.memory.forget_tokens(id);
+                }
+            }
         }
         Ok(())
     }
 
     async fn reload_all(&self) -> Result<(), Fault> {
         let Parts { store, master_key, clock, .. } = &self.parts;
+        let mut outcome = Ok(());
         for (name, state) in self.realms.load().iter() {
-            state.memory.reload(&**store, master_key, name, clock.now()).await?;
+            let reloaded = state.memory.reload(&**store, master_key, name, clock.now()).await;
+            outcome = outcome.and(reloaded);
         }
-        Ok(())
+        outcome
     }
 
     /// The revision that memory is to be filled up from, taken before memory is read.
@@ -156,7 +166,9 @@ impl Engine {
             loop {
                 let now = self.parts.clock.now();
                 let events_before = now.minus(self.parts.settings.events_kept_for);
-                match self.parts.store.remove_expired(now, events_before, REMOVAL_STEP).await {
+                let tokens_before = now.minus(KEPT_LONGER);
+                let store = &self.parts.store;
+                match store.remove_expired(tokens_before, events_before, REMOVAL_STEP).await {
                     // A full step: there may be more. The pause lets tokens be written in between.
                     Ok(removed) if removed >= u64::from(REMOVAL_STEP) => {
                         sleep(Duration::from_millis(20)).await;

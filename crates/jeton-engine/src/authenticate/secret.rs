@@ -27,12 +27,18 @@ pub(super) async fn authenticate(
     let live = found.as_deref();
     let turn = engine.guesses.turn(source, live, now).await.map_err(refuse)?;
 
-    let verdict = verify(deciding, presented, live).await?;
+    let verdict = match verify(deciding, presented, live).await {
+        Ok(verdict) => verdict,
+        Err(fault) => {
+            turn.costs_nothing();
+            return Err(fault.into());
+        }
+    };
     let refusal = match (&found, verdict) {
         (Some(live), Verdict::Right(secret)) => {
             match may_enter(deciding, presented, live, secret) {
                 Ok(()) => {
-                    engine.guesses.right(&turn);
+                    turn.costs_nothing();
                     welcome(deciding, live, secret);
                     return Ok(Arc::clone(live));
                 }
@@ -42,7 +48,7 @@ pub(super) async fn authenticate(
         (found, _) => wrong(deciding, found.as_deref()),
     };
     // Also when the secret was right: what is refused alike must cost the same.
-    engine.guesses.wrong(&turn, source, live, now);
+    turn.wrong();
     Err(refuse(refusal))
 }
 
@@ -159,9 +165,11 @@ async fn supplied(
         return Ok(None);
     };
     let right = kept.get(found.kept).map(|(index, _)| *index);
-    if let (Some(index), Some(client), Some(reading)) = (right, client, readings.get(found.reading))
+    if let (Some(client), Some(reading)) = (client, readings.get(found.reading))
+        && let Some(secret) = right.and_then(|index| client.secrets.get(index))
     {
-        deciding.engine.remembered.remember(client, reading.secret, index, deciding.now);
+        let remembered = &deciding.engine.remembered;
+        remembered.remember(client, reading.secret, &secret.digest, deciding.now);
     }
     Ok(right)
 }

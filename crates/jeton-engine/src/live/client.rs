@@ -27,18 +27,13 @@ pub(crate) struct ClientRun {
     pub(crate) own_guesses: Arc<Bucket>,
     /// That address, as [`SourceKey::number`]; zero: none.
     right_from: AtomicU64,
-    /// Wrong secrets in a row, for dialects that lock accounts.
-    failures: Mutex<Failures>,
+    /// When wrong secrets came, for dialects that lock accounts: those since the right one, as far
+    /// back as they count.
+    failures: Mutex<Vec<Time>>,
     /// A lock that the store has not heard of yet: milliseconds; 0: none; `i64::MAX`: until unlocked.
     fresh_lock: AtomicI64,
     /// Per secret, the minute in which its last use was noted.
     noted: [AtomicU32; Client::SECRETS_MAX],
-}
-
-#[derive(Default)]
-struct Failures {
-    count: u32,
-    first_at: Option<Time>,
 }
 
 impl ClientRun {
@@ -64,22 +59,20 @@ impl ClientRun {
     /// Forgets wrong secrets: the right one came.
     pub(crate) fn forget_failures(&self) {
         let mut failures = self.failures.lock();
-        if failures.count > 0 {
-            *failures = Failures::default();
+        if !failures.is_empty() {
+            *failures = Vec::new();
         }
     }
 
     /// Counts a wrong secret. Says how the account is locked when this was one too many.
     pub(crate) fn count_failure(&self, lockout: &Lockout, now: Time) -> Option<Lock> {
         let mut failures = self.failures.lock();
-        if failures.first_at.is_none_or(|first| now.since(first) > lockout.within) {
-            *failures = Failures { count: 0, first_at: Some(now) };
-        }
-        failures.count += 1;
-        if failures.count < lockout.failures.get() {
+        failures.retain(|failure| now.since(*failure) <= lockout.within);
+        failures.push(now);
+        if failures.len() < usize::try_from(lockout.failures.get()).unwrap_or(usize::MAX) {
             return None;
         }
-        *failures = Failures::default();
+        *failures = Vec::new();
         let lock = lockout
             .duration
             .map_or(Lock::UntilUnlocked, |duration| Lock::Until(now.plus(duration)));

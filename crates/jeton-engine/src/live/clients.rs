@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use smallvec::SmallVec;
+
 use crate::client::{Client, SecretDigest};
 use crate::live::client::LiveClient;
 use crate::name::{ClientId, Subject};
@@ -11,8 +13,8 @@ use crate::name::{ClientId, Subject};
 #[derive(Default)]
 pub(crate) struct Clients {
     by_id: papaya::HashMap<ClientId, Arc<LiveClient>>,
-    /// Who has a subject of its own. Subjects need not be unique; the latest to be read wins.
-    by_subject: papaya::HashMap<Subject, ClientId>,
+    /// Who has a subject of its own. Subjects need not be unique.
+    by_subject: papaya::HashMap<Subject, SmallVec<[ClientId; 1]>>,
     supplied: SuppliedCounts,
 }
 
@@ -22,10 +24,19 @@ impl Clients {
         self.by_id.pin().get(id).map(Arc::clone)
     }
 
-    /// The identifier of the client that this subject stands for.
+    /// The identifier of the client that this subject stands for; `None` when it stands for
+    /// several: a token must not go on holding because it was taken for somebody else's.
     pub(crate) fn of_subject(&self, subject: &str) -> Option<ClientId> {
-        let named = self.by_subject.pin().get(subject).cloned();
-        named.or_else(|| self.client(subject).map(|live| live.client.id.clone()))
+        let by_subject = self.by_subject.pin();
+        let named = by_subject.get(subject).map(SmallVec::as_slice).unwrap_or_default();
+        let same = self.client(subject);
+        match (named, same) {
+            ([one], None) => Some(one.clone()),
+            // Its identifier is its subject, or was before it was given another.
+            ([], Some(live)) => Some(live.client.id.clone()),
+            ([one], Some(live)) if live.client.subject.is_some() => Some(one.clone()),
+            _ => None,
+        }
     }
 
     /// How many there are.
@@ -46,21 +57,27 @@ impl Clients {
     /// Takes over a client as it is now.
     pub(super) fn put(&self, client: Client) {
         let by_id = self.by_id.pin();
-        let before = by_id.get(&client.id);
-        let run = before.map(|before| Arc::clone(&before.run)).unwrap_or_default();
-        if let Some(before) = before {
-            self.supplied.remove(&before.client);
-            self.forget_subject(&before.client);
-            if before.client.revision != client.revision {
-                run.changed();
-            }
+        let before = by_id.get(&client.id).cloned();
+        // A client that was deleted and made again has nothing of the old one.
+        let same = before.as_ref().filter(|before| before.client.created_at == client.created_at);
+        let run = same.map(|before| Arc::clone(&before.run)).unwrap_or_default();
+        if before.as_ref().is_some_and(|before| before.client.revision != client.revision) {
+            run.changed();
         }
+        // Added before the old one is removed: who looks meanwhile must not find less than there is.
         self.supplied.add(&client);
-        if let Some(subject) = &client.subject {
-            self.by_subject.pin().insert(subject.clone(), client.id.clone());
+        let subject = client.subject.clone();
+        if let Some(subject) = &subject {
+            self.note_subject(subject, &client.id);
         }
         let id = client.id.clone();
         by_id.insert(id, Arc::new(LiveClient { client: Arc::new(client), run }));
+        if let Some(before) = before {
+            self.supplied.remove(&before.client);
+            if before.client.subject != subject {
+                self.forget_subject(&before.client);
+            }
+        }
     }
 
     /// Forgets a client that was deleted.
@@ -77,12 +94,24 @@ impl Clients {
         gone.iter().for_each(|id| self.forget(id));
     }
 
+    fn note_subject(&self, subject: &Subject, id: &ClientId) {
+        let by_subject = self.by_subject.pin();
+        let mut clients = by_subject.get(subject).cloned().unwrap_or_default();
+        if !clients.contains(id) {
+            clients.push(id.clone());
+            by_subject.insert(subject.clone(), clients);
+        }
+    }
+
     fn forget_subject(&self, client: &Client) {
-        if let Some(subject) = &client.subject {
-            let by_subject = self.by_subject.pin();
-            if by_subject.get(subject) == Some(&client.id) {
-                by_subject.remove(subject);
-            }
+        let Some(subject) = &client.subject else { return };
+        let by_subject = self.by_subject.pin();
+        let mut clients = by_subject.get(subject).cloned().unwrap_or_default();
+        clients.retain(|id| *id != client.id);
+        if clients.is_empty() {
+            by_subject.remove(subject);
+        } else {
+            by_subject.insert(subject.clone(), clients);
         }
     }
 }

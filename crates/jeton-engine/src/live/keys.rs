@@ -12,9 +12,14 @@ use crate::key::{KeyRecord, KeyStatus};
 use crate::master_key::MasterKey;
 use crate::name::KeyId;
 
+/// Tells a key from any other, also from a later one of the same identifier: a digest of it as it
+/// is kept, which no two keys have alike.
+pub(crate) type KeyMark = [u8; 32];
+
 /// A signing key, parsed and ready.
 pub(crate) struct LiveKey {
     pub(crate) id: KeyId,
+    pub(crate) mark: KeyMark,
     pub(crate) status: KeyStatus,
     pub(crate) key: SigningKey,
     pub(crate) verifying: VerifyingKey,
@@ -73,8 +78,8 @@ impl LiveKeys {
     }
 
     /// Whether the key is still there, in whatever stage of its life.
-    pub(crate) fn has(&self, id: &KeyId) -> bool {
-        self.keys.iter().any(|key| key.id == *id)
+    pub(crate) fn has(&self, mark: &KeyMark) -> bool {
+        self.keys.iter().any(|key| key.mark == *mark)
     }
 }
 
@@ -84,7 +89,9 @@ fn open(master_key: &MasterKey, record: &KeyRecord) -> Result<LiveKey, Fault> {
         Fault::Store(format!("key {} of realm {}: {error}", record.id, record.realm))
     })?;
     let verifying = key.verifying_key();
-    Ok(LiveKey { id: record.id.clone(), status: record.status, key, verifying })
+    let mut mark = KeyMark::default();
+    mark.copy_from_slice(digest(&SHA256, &record.sealed).as_ref());
+    Ok(LiveKey { id: record.id.clone(), mark, status: record.status, key, verifying })
 }
 
 fn publish(records: &[KeyRecord]) -> PublishedKeys {

@@ -71,8 +71,14 @@ impl Manage {
     ///
     /// # Errors
     /// The identifier is taken, or something about the client is not allowed.
-    pub async fn import_client(&self, realm: &Realm, client: Client) -> Result<(), ManageError> {
+    pub async fn import_client(
+        &self,
+        realm: &Realm,
+        mut client: Client,
+    ) -> Result<(), ManageError> {
         self.check_import(realm, &client).await?;
+        // The clock there may be ahead of ours: no token is older than its client.
+        client.created_at = client.created_at.min(self.parts.clock.now());
         self.add(&client).await
     }
 
@@ -85,10 +91,18 @@ impl Manage {
             return Err(invalid("realm", format!("is {}, not {}", client.realm, realm.name)));
         }
         check(realm, client)?;
+        client.name.as_deref().map(|name| check_label("name", name)).transpose()?;
         if client.secrets.len() > Client::SECRETS_MAX {
             return Err(invalid("secrets", format!("at most {} each", Client::SECRETS_MAX)));
         }
-        for secret in &client.secrets {
+        if i64::try_from(client.revision).is_err() {
+            return Err(invalid("revision", "must be below 2^63"));
+        }
+        for (index, secret) in client.secrets.iter().enumerate() {
+            secret.name.as_deref().map(|name| check_label("secret-name", name)).transpose()?;
+            if client.secrets.iter().skip(index + 1).any(|later| later.id == secret.id) {
+                return Err(invalid("secrets", format!("{} is there twice", secret.id)));
+            }
             if let SecretDigest::Supplied(phc) = &secret.digest
                 && !slow_hash::is_acceptable(phc)
             {

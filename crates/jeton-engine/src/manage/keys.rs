@@ -79,10 +79,32 @@ impl Manage {
         realm: &RealmName,
         algorithm: Algorithm,
     ) -> Result<bool, Fault> {
+        let records = self.parts.store.keys(realm).await?;
+        self.add_upcoming(realm, algorithm, &records).await
+    }
+
+    /// Publishes the successor of an active key, unless there is one, or another node has let it
+    /// sign since the key was read.
+    pub(crate) async fn create_successor(&self, active: &KeyRecord) -> Result<bool, Fault> {
+        let records = self.parts.store.keys(&active.realm).await?;
+        let still =
+            |record: &KeyRecord| record.status == KeyStatus::Active && record.id == active.id;
+        if !records.iter().any(still) {
+            return Ok(false);
+        }
+        self.add_upcoming(&active.realm, active.algorithm, &records).await
+    }
+
+    async fn add_upcoming(
+        &self,
+        realm: &RealmName,
+        algorithm: Algorithm,
+        records: &[KeyRecord],
+    ) -> Result<bool, Fault> {
         let upcoming = |record: &KeyRecord| {
             record.status == KeyStatus::Upcoming && record.algorithm == algorithm
         };
-        if self.parts.store.keys(realm).await?.iter().any(upcoming) {
+        if records.iter().any(upcoming) {
             return Ok(false);
         }
         let key = generate(algorithm).await.map_err(broken)?;
@@ -148,6 +170,10 @@ impl Manage {
     }
 
     async fn add_key(&self, record: &KeyRecord, kind: EventKind) -> Result<(), ManageError> {
+        // A key under another master key than the realm's others would open on no server.
+        if let Some(other) = self.keys(&record.realm).await?.first() {
+            self.open(other)?;
+        }
         let event = self.act(kind, &record.realm, None, Some(record.id.to_string()));
         match self.parts.store.add_key(record, &event).await {
             Err(StoreError::Exists) => {

@@ -11,7 +11,7 @@ use crate::realm::Realm;
 use crate::sealed::SealingKey;
 use crate::store::TokenFilter;
 use crate::terms::{Lifetime, Permission, Terms, TokenShape};
-use crate::token::{AccessToken, TokenOrigin, TokenRecord};
+use crate::token::{AccessToken, TokenFormat, TokenOrigin, TokenRecord};
 
 impl Manage {
     /// Makes a token by hand, on the terms of one of the realm's mounts. It is kept, whatever its
@@ -117,6 +117,16 @@ impl Manage {
         realm: &RealmName,
         token: &str,
     ) -> Result<Option<TokenRecord>, ManageError> {
-        self.parts.store.token(realm, &digest_of_token(token)).await.map_err(fault)
+        let store = &self.parts.store;
+        for format in [TokenFormat::Stored, TokenFormat::Jwt] {
+            let digest = digest_of_token(token, format);
+            let found = store.token(realm, &digest).await.map_err(fault)?;
+            // The signature is not looked at here, so it must not be asked about by half.
+            let found = found.filter(|found| digest_of_token(token, found.format) == digest);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 }

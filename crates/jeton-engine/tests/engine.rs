@@ -1,0 +1,34 @@
+//! What the engine decides, on a real store in memory, with a clock that stands still.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may assume"
+)]
+
+#[path = "engine/alike.rs"]
+mod alike;
+#[path = "engine/check.rs"]
+mod check;
+#[path = "engine/follow.rs"]
+mod follow;
+#[path = "engine/guesses.rs"]
+mod guesses;
+#[path = "engine/introspect.rs"]
+mod introspect;
+#[path = "engine/issue.rs"]
+mod issue;
+#[path = "engine/limits.rs"]
+mod limits;
+#[path = "engine/lockout.rs"]
+mod lockout;
+#[path = "engine/manage.rs"]
+mod manage;
+#[path = "engine/revoke.rs"]
+mod revoke;
+#[path = "engine/rotate.rs"]
+mod rotate;
+#[path = "engine/secrets.rs"]
+mod secrets;
+#[path = "engine/stage.rs"]
+mod stage;
