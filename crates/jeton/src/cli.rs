@@ -17,6 +17,7 @@ mod dev;
 mod dialect;
 mod explain;
 mod failure;
+mod fetch;
 mod init;
 mod key;
 mod moment;
@@ -149,10 +150,10 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Key(command) => {
             with_store(config, async |opened| key::run(command, opened, output).await)
         }
-        Command::Token(TokenCommand::Inspect) => token::inspect::run(output),
-        Command::Token(command) => {
-            with_store(config, async |opened| token::run(command, opened, output).await)
-        }
+        Command::Token(command) => match token::without_store(&command, output) {
+            Some(done) => done,
+            None => with_store(config, async |opened| token::run(command, opened, output).await),
+        },
         Command::Dialect(command) => dialect::run(command, config, output),
         Command::Explain { subject } => match explain::Question::read(subject.as_deref())? {
             explain::Question::Event(reference) => {

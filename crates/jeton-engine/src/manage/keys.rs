@@ -50,7 +50,9 @@ impl Manage {
     }
 
     /// Stops using a key at once: it signs no more, and a key that retired before is removed, so
-    /// that its tokens no longer hold.
+    /// that its tokens no longer hold. The upcoming key takes over from an active one, early if need
+    /// be, or else a new one: a realm that could not sign would refuse everybody. A shared secret
+    /// has no successor until somebody brings one along.
     ///
     /// # Errors
     /// There is no such key.
@@ -61,16 +63,37 @@ impl Manage {
     ) -> Result<RetiredKey, ManageError> {
         let missing = || ManageError::Missing(format!("key {id} of realm {realm}"));
         let records = self.keys(realm).await?;
-        let record = records.into_iter().find(|record| record.id == *id).ok_or_else(missing)?;
+        let record = records.iter().find(|record| record.id == *id).ok_or_else(missing)?;
+        if record.status == KeyStatus::Active && self.succeed(record, &records).await {
+            return Ok(RetiredKey::StillVerifies);
+        }
         let event = self.act(EventKind::KeyRetired, realm, None, Some(id.to_string()));
         if record.status == KeyStatus::Retired {
             self.parts.store.delete_key(realm, id, &event).await.map_err(fault)?;
             return Ok(RetiredKey::Removed);
         }
-        let retired =
-            KeyRecord { status: KeyStatus::Retired, retired_at: Some(event.at), ..record };
+        let (status, retired_at) = (KeyStatus::Retired, Some(event.at));
+        let retired = KeyRecord { status, retired_at, ..record.clone() };
         self.parts.store.change_key(&retired, &event).await.map_err(fault)?;
         Ok(RetiredKey::StillVerifies)
+    }
+
+    /// Lets another key sign in the place of an active one, which thereby retires. Says whether one
+    /// does: a key that the master key does not open must go even if nothing can follow it.
+    async fn succeed(&self, active: &KeyRecord, keys: &[KeyRecord]) -> bool {
+        let algorithm = active.algorithm;
+        if algorithm.is_symmetric() {
+            return false;
+        }
+        let upcoming = |record: &&KeyRecord| {
+            record.status == KeyStatus::Upcoming && record.algorithm == algorithm
+        };
+        if let Some(next) = keys.iter().find(upcoming)
+            && self.activate_upcoming(next).await.unwrap_or(false)
+        {
+            return true;
+        }
+        self.create_key(&active.realm, algorithm, None).await.is_ok()
     }
 
     /// Publishes an upcoming key unless there is one. Says whether it did.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
-use jeton_engine::client::{Client, ClientStatus};
+use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::{Client, ClientRole, ClientStatus};
 use jeton_engine::manage::{ClientChange, MadeSecret, ManageError, NewClient, NewSecret, Rotation};
 use jeton_engine::name::{Audience, ClientId, RealmName, SecretId, Subject};
 use jeton_engine::request::AuthenticationMethod;
@@ -143,6 +144,12 @@ pub(super) struct Create {
     /// A network it may call from (10.0.0.0/8, 2001:db8::/32); may be given several times
     #[arg(long, value_name = "CIDR")]
     network: Vec<IpNet>,
+    /// It serves resources: it may introspect every token of the realm
+    #[arg(long)]
+    resource_server: bool,
+    /// Claims that it adds to its tokens, as a JSON object
+    #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
+    claims: CustomClaims,
 }
 
 /// What to change of a client.
@@ -197,6 +204,15 @@ struct Changes {
     /// It may call from anywhere again
     #[arg(long, conflicts_with = "network")]
     no_network: bool,
+    /// It serves resources: it may introspect every token of the realm
+    #[arg(long)]
+    resource_server: bool,
+    /// It may introspect its own tokens alone again
+    #[arg(long, conflicts_with = "resource_server")]
+    no_resource_server: bool,
+    /// Claims that it adds to its tokens, as a JSON object, instead of those so far; {} for none
+    #[arg(long, value_name = "JSON")]
+    claims: Option<CustomClaims>,
 }
 
 /// A further secret.
@@ -299,10 +315,11 @@ async fn run_create(create: Create, opened: &Opened, output: Output) -> Result<(
         lifetime: create.lifetime,
         networks: create.network,
         authentication: create.authentication,
+        role: role(create.resource_server),
+        claims: create.claims,
         secret,
         secret_name: create.secret_name,
         secret_expires_at: create.secret_expires.and_then(|until| until.moment(now)),
-        ..NewClient::default()
     };
     let made = opened.manage().create_client(realm, new).await;
     let (client, secret) = made.map_err(|error| match error {
@@ -396,9 +413,15 @@ impl From<Changes> for ClientChange {
             lifetime: replaced(said.lifetime, said.no_lifetime),
             networks: list_replaced(said.network, said.no_network),
             authentication: list_replaced(said.authentication, said.no_authentication),
-            ..Self::default()
+            role: (said.resource_server || said.no_resource_server)
+                .then(|| role(said.resource_server)),
+            claims: said.claims,
         }
     }
+}
+
+fn role(resource_server: bool) -> ClientRole {
+    if resource_server { ClientRole::ResourceServer } else { ClientRole::Client }
 }
 
 /// `Some(Some(new))`, `Some(None)` where it is taken away, `None` where it stays.

@@ -16,7 +16,7 @@ use crate::config;
 mod replay;
 pub(super) mod script;
 mod stand_in;
-mod wire;
+pub(super) mod wire;
 
 pub(super) use stand_in::basic;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
-use jeton_engine::jose::Algorithm;
+use jeton_engine::jose::{Algorithm, VerifyingKey};
 use jeton_engine::key::{KeyRecord, KeyStatus};
-use jeton_engine::manage::{KeyMaterial, ManageError};
+use jeton_engine::manage::{KeyMaterial, ManageError, RetiredKey};
 use jeton_engine::name::{KeyId, RealmName};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -36,9 +36,20 @@ pub(super) enum KeyCommand {
   jeton key import --realm main --algorithm ES256 --pem-file key.pem
   jeton key import --realm main --jwk-file key.jwk.json")]
     Import(Import),
+    /// Publish the successor of the active key now; it signs once every cached JWK set has it
+    #[command(after_help = "Example:
+  jeton key rotate --realm main --algorithm EdDSA
+
+A running server lets it sign after `keys.publish_ahead`; until then the active key signs on.")]
+    Rotate(Rotate),
+    /// Stop signing with a key at once; a key that is retired already is removed, with its tokens
+    #[command(after_help = "Example:
+  jeton key retire KEY_ID --realm main")]
+    Retire(Retire),
     /// Print a key: its public half as a JWK, or with --private the whole of it
     #[command(after_help = "Examples:
   jeton key export KEY_ID --realm main
+  jeton key export KEY_ID --realm main --pem
   jeton key export KEY_ID --realm growth --private --out hmac-secret.txt
 
 --private prints PKCS #8 in PEM, of a symmetric key the secret in base64url.")]
@@ -97,6 +108,26 @@ struct Source {
     jwk_file: Option<PathBuf>,
 }
 
+/// A key to be followed by another.
+#[derive(Args, Debug)]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    realm: RealmChoice,
+    /// Of which algorithm
+    #[arg(long)]
+    algorithm: Algorithm,
+}
+
+/// A key to be retired.
+#[derive(Args, Debug)]
+pub(super) struct Retire {
+    /// The key's identifier (`kid`)
+    #[arg(value_name = "KEY_ID")]
+    id: KeyId,
+    #[command(flatten)]
+    realm: RealmChoice,
+}
+
 /// A key to be printed.
 #[derive(Args, Debug)]
 pub(super) struct Export {
@@ -108,6 +139,9 @@ pub(super) struct Export {
     /// The public half, as a JWK; this is what happens without a flag, too
     #[arg(long, conflicts_with = "private")]
     public: bool,
+    /// The public half in PEM instead of as a JWK; --private is PEM anyway
+    #[arg(long)]
+    pem: bool,
     /// The whole key: whoever has it can sign tokens in this realm's name
     #[arg(long)]
     private: bool,
@@ -157,6 +191,12 @@ pub(super) async fn run(
             let made = opened.manage().create_key(&realm.name, create.algorithm, create.id).await;
             print_made(&made?, output)
         }
+        KeyCommand::Rotate(rotate) => {
+            let realm = opened.realm(&rotate.realm)?;
+            let upcoming = opened.manage().rotate_key(&realm.name, rotate.algorithm).await;
+            print_made(&upcoming?, output)
+        }
+        KeyCommand::Retire(retire) => run_retire(&retire, opened, output).await,
         KeyCommand::Import(import) => run_import(import, opened, output).await,
         KeyCommand::Export(export) => run_export(&export, opened, output).await,
     }
@@ -196,6 +236,24 @@ fn print_made(key: &KeyRecord, output: Output) -> Result<(), Failure> {
         ("algorithm", Cell::new(key.algorithm.name())),
         ("status", Cell::new(key.status.name())),
     ])
+}
+
+async fn run_retire(retire: &Retire, opened: &Opened, output: Output) -> Result<(), Failure> {
+    let realm = opened.realm(&retire.realm)?;
+    let retired = opened.manage().retire_key(&realm.name, &retire.id).await.map_err(|error| {
+        Failure::from(error).next(format!("jeton key list --realm {}", realm.name))
+    })?;
+    let (status, remark) = match retired {
+        RetiredKey::StillVerifies => ("retired", "It signs no more; its tokens hold on."),
+        RetiredKey::Removed => ("removed", "It is gone; its tokens no longer hold."),
+    };
+    if output.form() == Form::Json {
+        return output.json(&serde_json::json!({
+            "realm": realm.name, "key_id": retire.id, "status": status
+        }));
+    }
+    output.line(&format!("{}\t{status}", retire.id))?;
+    output.remark(remark)
 }
 
 async fn run_import(import: Import, opened: &Opened, output: Output) -> Result<(), Failure> {
@@ -267,7 +325,7 @@ async fn run_export(export: &Export, opened: &Opened, output: Output) -> Result<
             Failure::failed(format!("key {} is symmetric: it has no public half", key.id))
                 .next("--private, if whoever gets it may sign tokens in this realm's name")
         })?;
-        Zeroizing::new(public)
+        Zeroizing::new(if export.pem { public_pem(&public)? } else { public })
     };
     if let Some(path) = &export.out {
         new_file::write_private(path, format!("{}\n", text.trim_end()).as_bytes())?;
@@ -275,7 +333,8 @@ async fn run_export(export: &Export, opened: &Opened, output: Output) -> Result<
     }
     if output.form() == Form::Json {
         let name = if export.private { "private_key" } else { "public_jwk" };
-        let value = if export.private {
+        let name = if export.pem && !export.private { "public_pem" } else { name };
+        let value = if export.private || export.pem {
             serde_json::Value::from(text.as_str())
         } else {
             serde_json::from_str(&text).unwrap_or_default()
@@ -285,6 +344,11 @@ async fn run_export(export: &Export, opened: &Opened, output: Output) -> Result<
         }));
     }
     output.line(text.trim_end())
+}
+
+fn public_pem(jwk: &str) -> Result<String, Failure> {
+    let key = VerifyingKey::from_jwk(jwk).and_then(|key| key.to_public_pem());
+    key.map_err(|error| Failure::failed(error.to_string()))
 }
 
 async fn private_text(

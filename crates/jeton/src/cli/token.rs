@@ -17,6 +17,8 @@ use super::open::{Opened, RealmChoice};
 use super::output::{Cell, Form, Output};
 
 pub(super) mod inspect;
+pub(super) mod introspect;
+pub(super) mod verify;
 
 /// What to do with tokens.
 #[derive(Subcommand, Debug)]
@@ -35,6 +37,15 @@ pub(super) enum TokenCommand {
     #[command(after_help = "Example:
   printf %s \"$TOKEN\" | jeton token inspect")]
     Inspect,
+    /// Hold a signed token on standard input against a JWK set: exit code 0 when it is valid, 1 when not
+    #[command(after_help = "Example:
+  printf %s \"$TOKEN\" | jeton token verify --jwks http://127.0.0.1:8080/main/.well-known/jwks.json --audience orders")]
+    Verify(verify::Verify),
+    /// Ask a server whether a token on standard input holds right now: exit code 0 when it does, 1 when not
+    #[command(after_help = "Example:
+  printf %s \"$TOKEN\" | jeton token introspect --introspection-endpoint http://127.0.0.1:8080/main/oauth2/introspect \\
+      --client-id orders --client-secret-file orders.secret --json")]
+    Introspect(introspect::Introspect),
     /// Revoke a token by its identifier; every server obeys within a second
     #[command(after_help = "Example:
   jeton token revoke TOKEN_ID --realm staff")]
@@ -144,7 +155,7 @@ fn status(token: &TokenRecord, now: Time) -> &'static str {
     }
 }
 
-/// Does it; [`TokenCommand::Inspect`] needs no store and is done before one is opened.
+/// Does it; those that need no store are done before one is opened, by [`without_store`].
 pub(super) async fn run(
     command: TokenCommand,
     opened: &Opened,
@@ -154,7 +165,19 @@ pub(super) async fn run(
         TokenCommand::Issue(issue) => run_issue(issue, opened, output).await,
         TokenCommand::List(list) => run_list(&list, opened, output).await,
         TokenCommand::Revoke(revoke) => run_revoke(&revoke, opened, output).await,
-        TokenCommand::Inspect => inspect::run(output),
+        TokenCommand::Inspect | TokenCommand::Verify(_) | TokenCommand::Introspect(_) => {
+            without_store(&command, output).unwrap_or(Ok(()))
+        }
+    }
+}
+
+/// Does what needs no configuration and no store; `None` for the rest.
+pub(super) fn without_store(command: &TokenCommand, output: Output) -> Option<Result<(), Failure>> {
+    match command {
+        TokenCommand::Inspect => Some(inspect::run(output)),
+        TokenCommand::Verify(verify) => Some(verify::run(verify, output)),
+        TokenCommand::Introspect(introspect) => Some(introspect::run(introspect, output)),
+        TokenCommand::Issue(_) | TokenCommand::List(_) | TokenCommand::Revoke(_) => None,
     }
 }
 

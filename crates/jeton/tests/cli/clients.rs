@@ -188,3 +188,28 @@ fn secrets_rotate_with_grace_and_are_revoked_one_or_all() {
     assert_eq!(run("show", &[]).done().json()["secrets"], json!([]));
     run("rotate-secret", &["--grace", "soon"]).failed(2, &["--grace"]);
 }
+
+#[test]
+fn a_client_serves_resources_and_adds_claims_as_long_as_it_is_told_to() {
+    let place = Place::new();
+    let claims = r#"{"tenant":"acme"}"#;
+    let create = ["client", "create", "orders", "--realm", "main", "--resource-server", "--json"];
+    let made = place.jeton(&[&create[..], &["--claims", claims]].concat()).done().json();
+    assert_eq!(
+        (&made["role"], &made["claims"]),
+        (&json!("resource_server"), &json!({"tenant": "acme"}))
+    );
+    let update = ["client", "update", "orders", "--realm", "main", "--json"];
+    let changed = |more: &[&str]| place.jeton(&[&update[..], more].concat()).done().json();
+    assert_eq!(changed(&["--no-resource-server"])["role"], "client");
+    assert_eq!(changed(&["--resource-server"])["role"], "resource_server");
+    assert_eq!(
+        changed(&["--name", "Orders"])["claims"],
+        json!({"tenant": "acme"}),
+        "what is not mentioned stays"
+    );
+    assert_eq!(changed(&["--claims", "{}"])["claims"], json!({}));
+    for wrong in [r#"{"sub":"x"}"#, "[]", "tenant"] {
+        place.jeton(&[&update[..], &["--claims", wrong]].concat()).failed(2, &["--claims"]);
+    }
+}

@@ -74,3 +74,46 @@ fn a_key_of_no_kind_or_of_two_is_wrong_usage_and_a_weak_one_is_refused() {
         .jeton(&["key", "export", "nope", "--realm", "staff"])
         .failed(1, &["jeton key list --realm staff"]);
 }
+
+#[test]
+fn a_key_is_followed_retired_and_removed_and_its_realm_always_has_one_that_signs() {
+    let place = Place::new();
+    let made = place
+        .jeton(&["key", "create", "--realm", "main", "--algorithm", "ES256", "--json"])
+        .done()
+        .json();
+    let first = made["key_id"].as_str().unwrap();
+    let rotate = ["key", "rotate", "--realm", "main", "--algorithm", "ES256", "--json"];
+    let next = place.jeton(&rotate).done().json();
+    assert_eq!(next["status"], "upcoming");
+    let again = place.jeton(&rotate).done().json();
+    assert_eq!(again["key_id"], next["key_id"], "one successor is enough");
+
+    let statuses = || {
+        let listed = place.jeton(&["key", "list", "--realm", "main", "--json"]).done().json();
+        let status = |key: &serde_json::Value| key["status"].as_str().unwrap().to_owned();
+        listed.as_array().unwrap().iter().map(status).collect::<Vec<_>>()
+    };
+    let retire = |id: &str| place.jeton(&["key", "retire", id, "--realm", "main", "--json"]);
+    assert_eq!(retire(first).done().json()["status"], "retired");
+    assert_eq!(statuses(), ["retired", "active"]);
+    assert_eq!(retire(first).done().json()["status"], "removed");
+    assert_eq!(statuses(), ["active"]);
+    let second = next["key_id"].as_str().unwrap();
+    assert_eq!(retire(second).done().json()["status"], "retired");
+    assert_eq!(statuses(), ["retired", "active"], "a new one took over");
+    retire("nope").failed(1, &["jeton key list --realm main"]);
+}
+
+#[test]
+fn the_public_half_comes_as_pem_too() {
+    let place = Place::new();
+    let made = place
+        .jeton(&["key", "create", "--realm", "main", "--algorithm", "EdDSA", "--json"])
+        .done()
+        .json();
+    let id = made["key_id"].as_str().unwrap();
+    let pem = place.jeton(&["key", "export", id, "--realm", "main", "--pem"]).done().stdout;
+    assert!(pem.starts_with("-----BEGIN PUBLIC KEY-----\n"), "{pem}");
+    assert!(!pem.contains("PRIVATE"));
+}

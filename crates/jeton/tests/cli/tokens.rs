@@ -82,3 +82,52 @@ fn inspect_tells_what_a_token_says_and_that_nothing_was_checked() {
     assert_eq!((&told["format"], &told["characters"]), (&"opaque".into(), &10.into()));
     place.jeton(&["token", "inspect"]).failed(2, &["no token on standard input"]);
 }
+
+/// A place with a JWK set, and a token that its key signed for `orders`.
+fn place_with_a_signed_token() -> (Place, String) {
+    let place = Place::new();
+    let create = ["client", "create", "ada", "--realm", "main", "--no-secret"];
+    place.jeton(&[&create[..], &["--audience", "orders"]].concat()).done();
+    let issue = ["token", "issue", "--realm", "main", "--client", "ada", "--name", "x"];
+    let token = place.jeton(&issue).done().stdout.trim().to_owned();
+    let listed = place.jeton(&["key", "list", "--realm", "main", "--json"]).done().json();
+    let set = serde_json::json!({ "keys": [listed[0]["public_jwk"]] });
+    std::fs::write(place.path("jwks.json"), set.to_string()).unwrap();
+    (place, token)
+}
+
+#[test]
+fn a_signed_token_is_held_against_a_set_of_keys() {
+    let (place, token) = place_with_a_signed_token();
+    let verify = ["token", "verify", "--jwks", "jwks.json"];
+    let with = |more: &[&str]| place.jeton_reading(&[&verify[..], more].concat(), token.as_bytes());
+    with(&[]).done();
+    let said = with(&["--issuer", "http://127.0.0.1:8080/main", "--audience", "orders", "--json"]);
+    let said = said.done().json();
+    assert_eq!((&said["valid"], &said["type"]), (&true.into(), &"at+jwt".into()));
+    assert_eq!(said["claims"]["sub"], "ada");
+    with(&["--audience", "billing"]).failed(1, &["is for orders, not for billing"]);
+    with(&["--issuer", "http://127.0.0.1:8080/staff"]).failed(1, &["the issuer is"]);
+    let refused = with(&["--audience", "billing", "--json"]);
+    assert_eq!(refused.code, 1);
+    assert_eq!(refused.json()["valid"], false);
+}
+
+#[test]
+fn what_is_altered_unsigned_or_signed_by_another_is_not_valid() {
+    let (place, token) = place_with_a_signed_token();
+    let (_, other) = place_with_a_signed_token();
+    let verify = |token: &str| {
+        place.jeton_reading(&["token", "verify", "--jwks", "jwks.json"], token.as_bytes())
+    };
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let (_, signature) = other.rsplit_once('.').unwrap();
+    verify(&other).failed(1, &["no known key"]);
+    verify(&format!("{signed}.{signature}")).failed(1, &["signature is wrong"]);
+    verify(&format!("{signed}.")).failed(1, &["signature is wrong"]);
+    verify("nonsense").failed(1, &["three parts"]);
+    let elsewhere = ["token", "verify", "--jwks", "https://a.example.com/jwks.json"];
+    place.jeton_reading(&elsewhere, token.as_bytes()).failed(2, &["https is not available"]);
+    let in_the_clear = ["token", "verify", "--jwks", "http://a.example.com/jwks.json"];
+    place.jeton_reading(&in_the_clear, token.as_bytes()).failed(2, &["in the clear"]);
+}

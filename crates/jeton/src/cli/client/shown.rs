@@ -128,6 +128,7 @@ impl ShownClient {
     /// Everything but the secrets.
     pub(super) fn facts(&self) -> Vec<(&'static str, Cell)> {
         let joined = |list: &[String]| Some(list.join(" ")).filter(|text| !text.is_empty());
+        let claims = Some(&self.claims).filter(|claims| !claims.is_empty());
         vec![
             ("client_id", Cell::new(&self.client_id)),
             ("realm", Cell::new(&self.realm)),
@@ -143,6 +144,14 @@ impl ShownClient {
                 "authentication",
                 Cell::maybe(Some(self.authentication.join(" ")).filter(|text| !text.is_empty())),
             ),
+            (
+                "role",
+                Cell::new(match self.role {
+                    ClientRole::Client => "client",
+                    ClientRole::ResourceServer => "resource_server",
+                }),
+            ),
+            ("claims", Cell::maybe(claims.map(ToString::to_string))),
             ("created_at", Cell::new(&self.created_at)),
             ("changed_at", Cell::new(&self.changed_at)),
         ]

@@ -15,30 +15,30 @@ const BODY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// An answer, as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(in crate::cli) struct Answer {
     /// The status code.
-    pub(super) status: u16,
+    pub(in crate::cli) status: u16,
     /// Names and values in the order of the wire.
-    pub(super) headers: Vec<(String, String)>,
+    pub(in crate::cli) headers: Vec<(String, String)>,
     /// The body, transfer codings taken off.
-    pub(super) body: Vec<u8>,
+    pub(in crate::cli) body: Vec<u8>,
 }
 
 /// Whether the answer to a request has a body (RFC 9110 section 9.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expect {
+pub(in crate::cli) enum Expect {
     Body,
     HeadOnly,
 }
 
 /// What `Host` must say for a URL (RFC 9110 section 7.2).
-pub(super) fn authority(base: &Url) -> String {
+pub(in crate::cli) fn authority(base: &Url) -> String {
     let host = base.host_str().unwrap_or_default();
     base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Sends a request and takes the answer.
-pub(super) fn send(base: &Url, request: &[u8], expect: Expect) -> io::Result<Answer> {
+pub(in crate::cli) fn send(base: &Url, request: &[u8], expect: Expect) -> io::Result<Answer> {
     let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = base.port_or_known_default().unwrap_or(80);
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
