@@ -75,6 +75,20 @@ async fn requests_at_one_mount_do_not_give_back_those_at_another() {
 }
 
 #[tokio::test]
+async fn a_client_made_again_has_all_its_requests() {
+    let stage = Stage::new().await;
+    let secret = stage.orders().await;
+    let terms = limited(&["1/hour"]);
+    stage.issued(&terms, &Ask::new("orders", &secret)).await;
+    stage.pass_seconds(1);
+    // Both acts are heard of at once.
+    stage.manage().delete_client(&stage.realm.name, &crate::stage::id("orders")).await.unwrap();
+    let secret = stage.orders().await;
+    stage.issued(&terms, &Ask::new("orders", &secret)).await;
+    assert_eq!(stage.refused(&terms, &Ask::new("orders", &secret)).await, Reason::RateLimited);
+}
+
+#[tokio::test]
 async fn the_realms_limits_stand_in_for_the_dialects() {
     let realm = Realm { client_limits: Some(limits(&["1/min"])), ..realm() };
     let mut stage = Stage::with(settings(), realm).await;
