@@ -49,6 +49,28 @@ impl Manage {
         found.ok_or_else(|| ManageError::Conflict(format!("the {algorithm} keys of realm {realm}")))
     }
 
+    /// The algorithm that is meant when an operator rotates without naming one: that of the
+    /// realm's only active key of its own. A shared secret is not meant: others have it too.
+    ///
+    /// # Errors
+    /// The realm has several such keys, or none.
+    pub async fn algorithm_to_rotate(&self, realm: &RealmName) -> Result<Algorithm, ManageError> {
+        let active = |record: &KeyRecord| {
+            record.status == KeyStatus::Active && !record.algorithm.is_symmetric()
+        };
+        let records = self.keys(realm).await?;
+        let algorithms: Vec<Algorithm> =
+            records.iter().filter(|record| active(record)).map(|record| record.algorithm).collect();
+        match algorithms.as_slice() {
+            [only] => Ok(*only),
+            [] => Err(invalid("algorithm", "the realm has no active key of its own; name one")),
+            several => {
+                let names: Vec<&str> = several.iter().map(|one| one.name()).collect();
+                Err(invalid("algorithm", format!("name one of {}", names.join(", "))))
+            }
+        }
+    }
+
     /// Stops using a key at once: it signs no more, and a key that retired before is removed, so
     /// that its tokens no longer hold. The upcoming key takes over from an active one, early if need
     /// be, or else a new one: a realm that could not sign would refuse everybody. A shared secret

@@ -38,7 +38,7 @@ pub(super) enum KeyCommand {
     Import(Import),
     /// Publish the successor of the active key now; it signs once every cached JWK set has it
     #[command(after_help = "Example:
-  jeton key rotate --realm main --algorithm EdDSA
+  jeton key rotate --realm main
 
 A running server lets it sign after `keys.publish_ahead`; until then the active key signs on.")]
     Rotate(Rotate),
@@ -113,9 +113,9 @@ struct Source {
 pub(super) struct Rotate {
     #[command(flatten)]
     realm: RealmChoice,
-    /// Of which algorithm
+    /// Of which algorithm; when left out: that of the realm's only key
     #[arg(long)]
-    algorithm: Algorithm,
+    algorithm: Option<Algorithm>,
 }
 
 /// A key to be retired.
@@ -193,7 +193,11 @@ pub(super) async fn run(
         }
         KeyCommand::Rotate(rotate) => {
             let realm = opened.realm(&rotate.realm)?;
-            let upcoming = opened.manage().rotate_key(&realm.name, rotate.algorithm).await;
+            let algorithm = match rotate.algorithm {
+                Some(algorithm) => algorithm,
+                None => opened.manage().algorithm_to_rotate(&realm.name).await?,
+            };
+            let upcoming = opened.manage().rotate_key(&realm.name, algorithm).await;
             print_made(&upcoming?, output)
         }
         KeyCommand::Retire(retire) => run_retire(&retire, opened, output).await,
