@@ -6,6 +6,7 @@
 //! A dialect can rename, reorder and rephrase. It can never grant.
 
 mod check;
+mod compose;
 mod dialect;
 mod dialects;
 pub mod exchange;
@@ -20,6 +21,7 @@ mod value;
 mod write;
 
 pub use check::load;
+pub use compose::{CannotAsk, Wanted};
 pub use dialect::Dialect;
 pub use dialects::{Dialects, Folder, Origin, load_folder};
 pub use problem::{Problem, Problems};

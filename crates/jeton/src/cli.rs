@@ -150,7 +150,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Key(command) => {
             with_store(config, async |opened| key::run(command, opened, output).await)
         }
-        Command::Token(command) => match token::without_store(&command, output) {
+        Command::Token(command) => match token::without_store(&command, config, output) {
             Some(done) => done,
             None => with_store(config, async |opened| token::run(command, opened, output).await),
         },

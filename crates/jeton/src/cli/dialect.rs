@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use jeton_dialect::{Dialects, Folder, Origin, Problems};
+use jeton_dialect::{Dialect, Dialects, Folder, Origin, Problems};
 use jeton_engine::name::DialectName;
 use serde_json::{Value, json};
 
@@ -79,6 +79,14 @@ fn at_hand(explicit: Option<&Path>) -> Result<std::sync::Arc<Dialects>, Failure>
         return builtin().map(std::sync::Arc::new);
     }
     super::open::load_config(explicit).map(|config| config.dialects)
+}
+
+/// The dialect of this name, built in or of the configuration's directory.
+pub(super) fn named(
+    name: &DialectName,
+    explicit: Option<&Path>,
+) -> Result<std::sync::Arc<Dialect>, Failure> {
+    find(&*at_hand(explicit)?, name).map(|folder| std::sync::Arc::clone(&folder.dialect))
 }
 
 /// The dialects that are part of the program.

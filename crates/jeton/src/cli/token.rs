@@ -1,5 +1,7 @@
 //! `jeton token`: tokens made by hand, listed, revoked, and looked at.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use jeton_engine::clock::Time;
 use jeton_engine::manage::{ManageError, NewToken};
@@ -16,6 +18,7 @@ use super::moment;
 use super::open::{Opened, RealmChoice};
 use super::output::{Cell, Form, Output};
 
+pub(super) mod get;
 pub(super) mod inspect;
 pub(super) mod introspect;
 pub(super) mod verify;
@@ -37,6 +40,13 @@ pub(super) enum TokenCommand {
     #[command(after_help = "Example:
   printf %s \"$TOKEN\" | jeton token inspect")]
     Inspect,
+    /// Get a token as a client does, in any dialect; it is printed alone, with --json the whole answer
+    #[command(after_help = "Examples:
+  printf %s \"$SECRET\" | jeton token get --token-endpoint http://127.0.0.1:8080/main/oauth2/token \\
+      --client-id partner-7 --client-secret-stdin --scope read
+  jeton token get --token-endpoint http://127.0.0.1:8080/auth/v1/token --dialect dt-growth \\
+      --client-id partner-7 --client-secret-file partner-7.secret")]
+    Get(get::Get),
     /// Hold a signed token on standard input against a JWK set: exit code 0 when it is valid, 1 when not
     #[command(after_help = "Example:
   printf %s \"$TOKEN\" | jeton token verify --jwks http://127.0.0.1:8080/main/.well-known/jwks.json --audience orders")]
@@ -165,16 +175,22 @@ pub(super) async fn run(
         TokenCommand::Issue(issue) => run_issue(issue, opened, output).await,
         TokenCommand::List(list) => run_list(&list, opened, output).await,
         TokenCommand::Revoke(revoke) => run_revoke(&revoke, opened, output).await,
-        TokenCommand::Inspect | TokenCommand::Verify(_) | TokenCommand::Introspect(_) => {
-            without_store(&command, output).unwrap_or(Ok(()))
-        }
+        TokenCommand::Inspect
+        | TokenCommand::Get(_)
+        | TokenCommand::Verify(_)
+        | TokenCommand::Introspect(_) => without_store(&command, None, output).unwrap_or(Ok(())),
     }
 }
 
-/// Does what needs no configuration and no store; `None` for the rest.
-pub(super) fn without_store(command: &TokenCommand, output: Output) -> Option<Result<(), Failure>> {
+/// Does what needs no store; `None` for the rest.
+pub(super) fn without_store(
+    command: &TokenCommand,
+    config: Option<&Path>,
+    output: Output,
+) -> Option<Result<(), Failure>> {
     match command {
         TokenCommand::Inspect => Some(inspect::run(output)),
+        TokenCommand::Get(get) => Some(get::run(get, config, output)),
         TokenCommand::Verify(verify) => Some(verify::run(verify, output)),
         TokenCommand::Introspect(introspect) => Some(introspect::run(introspect, output)),
         TokenCommand::Issue(_) | TokenCommand::List(_) | TokenCommand::Revoke(_) => None,

@@ -166,3 +166,30 @@ fn a_port_that_is_taken_and_an_address_of_others_are_refused_with_a_way_out() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("127.0.0.1 only"), "{output:?}");
 }
+
+#[test]
+fn a_token_of_every_dialect_is_got_alone_and_a_refusal_is_told() {
+    let dev = Dev::start(&[]);
+    for realm in dev.ready["realms"].as_array().unwrap() {
+        let name = realm["realm"].as_str().unwrap();
+        let dialect = realm["dialect"].as_str().unwrap_or(name);
+        let (id, secret) = dev.with_status(name, "enabled");
+        let get = [
+            "token",
+            "get",
+            "--token-endpoint",
+            realm["token_endpoint"].as_str().unwrap(),
+            "--dialect",
+            dialect,
+            "--client-id",
+            &id,
+            "--client-secret-stdin",
+        ];
+        let token = dev.place.jeton_reading(&get, secret.as_bytes()).done().stdout;
+        let token = token.strip_suffix('\n').unwrap();
+        assert!(token.len() > 16 && !token.contains(['\n', ' ', '"']), "{dialect}: {token}");
+        let whole = dev.place.jeton_reading(&[&get[..], &["--json"]].concat(), secret.as_bytes());
+        assert!(whole.done().json().is_object(), "{dialect}");
+        dev.place.jeton_reading(&get, b"wrong").failed(1, &["no token"]);
+    }
+}

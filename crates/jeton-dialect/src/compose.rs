@@ -1,0 +1,288 @@
+//! Composing: a token request as a client of this dialect sends it, and the token in the answer. The
+//! reader and the writer the other way round.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jeton_engine::request::AuthenticationMethod;
+use serde_json::{Map, Value as Json};
+use zeroize::Zeroizing;
+
+use crate::dialect::{Asking, Check, Decoding, Dialect, Query};
+use crate::exchange::Request;
+use crate::shape::Shape;
+use crate::template::Piece;
+use crate::value::{Slot, Value};
+
+/// What a client wants, and as whom.
+pub struct Wanted<'a> {
+    /// The client's identifier.
+    pub client_id: &'a str,
+    /// Its secret.
+    pub secret: &'a str,
+    /// How it presents them; the dialect's first way when absent.
+    pub method: Option<AuthenticationMethod>,
+    /// The scope it asks for.
+    pub scope: Option<&'a str>,
+}
+
+/// Why no request can be composed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotAsk {
+    /// The dialect has no such way of authenticating.
+    #[error("the dialect cannot express {0}")]
+    Method(AuthenticationMethod),
+    /// The dialect has no parameter for it.
+    #[error("the dialect has no parameter for `{0}`")]
+    NoParameter(&'static str),
+    /// The dialect wants something that nobody can guess.
+    #[error("the dialect requires `{0}`, whose value is not known")]
+    Unknown(String),
+}
+
+impl Dialect {
+    /// A token request to the dialect's own path, as a client sends it.
+    ///
+    /// # Errors
+    /// What the dialect has no word for.
+    pub fn compose(&self, wanted: &Wanted<'_>) -> Result<Request, CannotAsk> {
+        let asking = &self.asking;
+        let known = &self.terms().authentication;
+        let method = wanted.method.or_else(|| known.first().copied());
+        let method = method.unwrap_or(AuthenticationMethod::ClientSecretPost);
+        if !known.contains(&method) {
+            return Err(CannotAsk::Method(method));
+        }
+        let parameters = parameters(asking, wanted, method)?;
+        let mut headers = HeaderMap::new();
+        if method == AuthenticationMethod::ClientSecretBasic {
+            put(&mut headers, AUTHORIZATION, &basic(wanted));
+        }
+        let mut target = asking.path.clone();
+        let body = match asking.media_types.first() {
+            Some((media_type, decoding)) => {
+                put(&mut headers, CONTENT_TYPE, media_type);
+                match decoding {
+                    Decoding::Form => form(&parameters).into_bytes(),
+                    Decoding::Json => json(&parameters).into_bytes(),
+                }
+            }
+            None => {
+                if asking.query == Query::Read {
+                    target = format!("{target}?{}", form(&parameters));
+                }
+                Vec::new()
+            }
+        };
+        Ok(Request { method: asking.method.clone(), target, headers, body })
+    }
+
+    /// The token in the body of an answer that was a success.
+    pub fn token_in(&self, body: &[u8]) -> Option<String> {
+        let shape = self.success.shape.as_ref()?;
+        match (shape, serde_json::from_slice::<Json>(body)) {
+            (_, Ok(body)) => token(shape, &body),
+            // An answer that is plain text.
+            (Shape::Text(pieces), Err(_)) => within(pieces, std::str::from_utf8(body).ok()?),
+            (_, Err(_)) => None,
+        }
+    }
+}
+
+/// Names and values in the dialect's order.
+fn parameters<'a>(
+    asking: &'a Asking,
+    wanted: &Wanted<'a>,
+    method: AuthenticationMethod,
+) -> Result<Vec<(&'a str, &'a str)>, CannotAsk> {
+    let ours = &asking.ours;
+    let by_post = method == AuthenticationMethod::ClientSecretPost;
+    if wanted.scope.is_some() && ours.scope.is_none() {
+        return Err(CannotAsk::NoParameter("scope"));
+    }
+    let mut parameters = Vec::new();
+    for (at, parameter) in asking.parameters.iter().enumerate() {
+        let Some(name) = parameter.names.first() else { continue };
+        let at = Some(at);
+        let value = if at == ours.client_id {
+            by_post.then_some(wanted.client_id)
+        } else if at == ours.client_secret {
+            by_post.then_some(wanted.secret)
+        } else if at == ours.scope {
+            wanted.scope
+        } else if at == ours.grant_type {
+            Some(allowed(asking, at).unwrap_or("client_credentials"))
+        } else if is_required(asking, at) {
+            Some(allowed(asking, at).ok_or_else(|| CannotAsk::Unknown(name.clone()))?)
+        } else {
+            None
+        };
+        parameters.extend(value.map(|value| (name.as_str(), value)));
+    }
+    Ok(parameters)
+}
+
+/// The first value that the parameter may have, where the dialect lists them.
+fn allowed(asking: &Asking, parameter: Option<usize>) -> Option<&str> {
+    asking.checks.iter().find_map(|check| match check {
+        Check::Allowed(at, values, _) if Some(*at) == parameter => {
+            values.first().map(String::as_str)
+        }
+        _ => None,
+    })
+}
+
+fn is_required(asking: &Asking, parameter: Option<usize>) -> bool {
+    let requires = |check: &Check| matches!(check, Check::Present(at, _) if Some(*at) == parameter);
+    asking.checks.iter().any(requires)
+}
+
+/// Form-encoded before they are joined (RFC 6749 section 2.3.1).
+fn basic(wanted: &Wanted<'_>) -> String {
+    let pair = format!("{}:{}", encoded(wanted.client_id), encoded(wanted.secret));
+    format!("Basic {}", STANDARD.encode(Zeroizing::new(pair).as_bytes()))
+}
+
+fn form(parameters: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = parameters
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect();
+    pairs.join("&")
+}
+
+/// One part of a form (application/x-www-form-urlencoded).
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+        out
+    })
+}
+
+fn json(parameters: &[(&str, &str)]) -> String {
+    let members = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+    Json::Object(members.collect::<Map<String, Json>>()).to_string()
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// What stands where the shape has the token.
+fn token(shape: &Shape, body: &Json) -> Option<String> {
+    match shape {
+        Shape::Constant(_) => None,
+        Shape::Slot(slot) if slot.value == Value::AccessToken => body.as_str().map(str::to_owned),
+        Shape::Slot(_) => None,
+        Shape::Text(pieces) => within(pieces, body.as_str()?),
+        Shape::Array(items) => {
+            items.iter().zip(body.as_array()?).find_map(|(item, body)| token(item, body))
+        }
+        Shape::Object(members) => {
+            members.iter().find_map(|(name, member)| token(member, body.get(name)?))
+        }
+    }
+}
+
+/// The token in a text such as `Bearer {access_token}`: a value ends where the next literal begins.
+fn within(pieces: &[Piece<Slot>], text: &str) -> Option<String> {
+    let mut rest = text;
+    let mut pieces = pieces.iter().peekable();
+    while let Some(piece) = pieces.next() {
+        match piece {
+            Piece::Literal(literal) => rest = rest.strip_prefix(literal.as_str())?,
+            Piece::Value(slot) => {
+                let end = match pieces.peek() {
+                    Some(Piece::Literal(next)) => rest.find(next.as_str())?,
+                    _ => rest.len(),
+                };
+                let (value, after) = rest.split_at_checked(end)?;
+                if slot.value == Value::AccessToken {
+                    return Some(value.to_owned());
+                }
+                rest = after;
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Dialects, Incoming};
+    use jeton_engine::request::Credentials;
+
+    use super::*;
+
+    const ID: &str = "a b&ü";
+    const SECRET: &str = "s+e%c\"r:et";
+
+    #[test]
+    fn every_built_in_dialect_reads_what_is_composed_for_it() {
+        for folder in Dialects::builtin().unwrap().iter() {
+            let dialect = &folder.dialect;
+            for method in &dialect.terms().authentication {
+                let wanted =
+                    Wanted { client_id: ID, secret: SECRET, method: Some(*method), scope: None };
+                let request = dialect.compose(&wanted).unwrap();
+                let incoming = Incoming {
+                    method: &request.method,
+                    query: request.query(),
+                    headers: &request.headers,
+                    body: Ok(&request.body),
+                    source: std::net::Ipv4Addr::LOCALHOST.into(),
+                };
+                let asked = dialect.read(&incoming);
+                let asked = asked.unwrap_or_else(|error| panic!("{}: {error}", dialect.name()));
+                let Credentials::Secret(presented) = asked.request().credentials else {
+                    panic!("{}: nobody", dialect.name())
+                };
+                assert_eq!(presented.method, *method);
+                let first = &presented.readings[0];
+                assert_eq!((first.client_id, first.secret), (ID, SECRET), "{}", dialect.name());
+            }
+        }
+    }
+
+    #[test]
+    fn the_token_is_found_in_every_recorded_success() {
+        for folder in Dialects::builtin().unwrap().iter() {
+            let dialect = &folder.dialect;
+            let mut found = 0;
+            for (name, text) in &folder.exchanges {
+                let exchange = crate::exchange::parse(name, text).unwrap();
+                if exchange.response.status != dialect.success.status.as_u16() {
+                    continue;
+                }
+                let Some(token) = dialect.token_in(&exchange.response.body) else { continue };
+                let body = String::from_utf8(exchange.response.body.clone()).unwrap();
+                assert!(!token.is_empty() && !token.contains(' ') && body.contains(&token));
+                found += 1;
+            }
+            assert!(found > 0, "{}", dialect.name());
+        }
+    }
+
+    #[test]
+    fn what_the_dialect_has_no_word_for_is_told() {
+        let dialects = Dialects::builtin().unwrap();
+        let compose = |name: &str, method, scope| {
+            let wanted = Wanted { client_id: ID, secret: SECRET, method, scope };
+            dialects.get(name).unwrap().compose(&wanted).map(|_| ())
+        };
+        let basic = Some(AuthenticationMethod::ClientSecretBasic);
+        let no_basic = CannotAsk::Method(AuthenticationMethod::ClientSecretBasic);
+        assert_eq!(compose("dt-growth", basic, None), Err(no_basic));
+        assert_eq!(compose("dt-growth", None, Some("read")), Err(CannotAsk::NoParameter("scope")));
+        assert_eq!(compose("rfc6749", basic, Some("read")), Ok(()));
+    }
+}

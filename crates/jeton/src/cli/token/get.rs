@@ -1,0 +1,113 @@
+//! `jeton token get`: gets a token as a client does, in any dialect, from any server.
+
+use std::path::Path;
+
+use clap::Args;
+use jeton_dialect::Wanted;
+use jeton_engine::name::{ClientId, DialectName};
+use jeton_engine::request::AuthenticationMethod;
+use jeton_engine::scope::Scope;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::cli::failure::Failure;
+use crate::cli::output::{Form, Output};
+use crate::cli::{dialect, fetch, secret_input};
+
+/// Whom to ask, in which words, and as whom.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Get {
+    /// The token endpoint: an http URL on this machine
+    #[arg(long, value_name = "URL")]
+    token_endpoint: String,
+    /// The dialect that is spoken there
+    #[arg(long, value_name = "NAME", default_value = "rfc6749")]
+    dialect: DialectName,
+    /// How to authenticate, by registered name; the dialect's first way when left out
+    #[arg(long, value_name = "METHOD")]
+    authentication: Option<AuthenticationMethod>,
+    /// The client's identifier
+    #[arg(long, value_name = "ID")]
+    client_id: ClientId,
+    #[command(flatten)]
+    secret: ClientSecret,
+    /// The scope to ask for; whatever the client may have when left out
+    #[arg(long)]
+    scope: Option<Scope>,
+}
+
+/// Where the client's secret comes from: one of these.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct ClientSecret {
+    /// Take the client's secret from standard input; one newline at its end is not part of it
+    #[arg(long)]
+    client_secret_stdin: bool,
+    /// Take the client's secret from a file; one newline at its end is not part of it
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<std::path::PathBuf>,
+    /// Take the client's secret from an environment variable
+    #[arg(long, value_name = "NAME")]
+    client_secret_env: Option<String>,
+}
+
+impl ClientSecret {
+    fn read(&self) -> Result<Zeroizing<String>, Failure> {
+        let input = secret_input::SecretInput {
+            secret_stdin: self.client_secret_stdin,
+            secret_file: self.client_secret_file.clone(),
+            secret_env: self.client_secret_env.clone(),
+        };
+        input.read()?.ok_or_else(|| Failure::usage("there is no client secret"))
+    }
+}
+
+/// Prints the token alone, or with `--json` the whole answer.
+pub(in crate::cli) fn run(
+    get: &Get,
+    explicit: Option<&Path>,
+    output: Output,
+) -> Result<(), Failure> {
+    let mut url = fetch::url(&get.token_endpoint)?;
+    let dialect = dialect::named(&get.dialect, explicit)?;
+    let secret = get.secret.read()?;
+    let scope = get.scope.as_ref().map(ToString::to_string);
+    let wanted = Wanted {
+        client_id: get.client_id.as_str(),
+        secret: &secret,
+        method: get.authentication,
+        scope: scope.as_deref(),
+    };
+    let request = dialect.compose(&wanted).map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(query) = request.query() {
+        url.set_query(Some(query));
+    }
+    let headers: String = request
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    let headers = Zeroizing::new(headers);
+    let body = secret_input::text(&request.body, "the request")?;
+    let answer = fetch::fetch(request.method.as_str(), &url, &headers, &body)?;
+    // The URL may carry the secret now.
+    url.set_query(None);
+    let Some(token) = dialect.token_in(&answer.body).filter(|_| answer.status < 300) else {
+        return Err(refused(answer.status, &answer.body).at(&url));
+    };
+    match output.form() {
+        Form::Json => {
+            let whole = serde_json::from_slice::<Value>(&answer.body);
+            // An answer that is no JSON has nothing more to show than this.
+            output.json(&whole.unwrap_or_else(|_| json!({ "access_token": token })))
+        }
+        _ => output.line(&token),
+    }
+}
+
+/// What the server said, in its own words.
+fn refused(status: u16, body: &[u8]) -> Failure {
+    let said: String = String::from_utf8_lossy(body).chars().take(1000).collect();
+    let said = if said.is_empty() { "without a word".to_owned() } else { said };
+    Failure::failed(format!("no token: status {status}: {said}"))
+}
