@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use argon2::password_hash::PasswordHasher as _;
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use parking_lot::Mutex;
+use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -19,9 +21,20 @@ pub(crate) struct SlowHash {
     runs: Arc<Semaphore>,
     waiting: AtomicUsize,
     waiting_max: usize,
-    done: Arc<AtomicU64>,
+    bench: Arc<Bench>,
+    /// How many hashes had been run when there was last a look at whether any are.
+    done_before: AtomicU64,
+}
+
+/// What a run works with.
+struct Bench {
     /// A hash that no secret has, at today's cost: what failed attempts are hashed against.
-    nobody: Arc<str>,
+    nobody: Box<str>,
+    done: AtomicU64,
+    /// The memory of earlier runs, the latest on top. Memory fresh from the system costs half as
+    /// much again as the hash itself, now and then: a difference in time that means nothing, but
+    /// could be taken to mean something.
+    memories: Mutex<Vec<Vec<Block>>>,
 }
 
 /// Which reading turned out to be which kept secret.
@@ -47,14 +60,26 @@ impl SlowHash {
             runs: Arc::new(Semaphore::new(settings.argon2_runs_max.max(1))),
             waiting: AtomicUsize::new(0),
             waiting_max: settings.argon2_waiting_max,
-            done: Arc::default(),
-            nobody: nobody(settings, random).into(),
+            bench: Arc::new(Bench {
+                nobody: nobody(settings, random).into(),
+                done: AtomicU64::new(0),
+                memories: Mutex::default(),
+            }),
+            done_before: AtomicU64::new(0),
         }
     }
 
     /// How many hashes were run.
     pub(crate) fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
+        self.bench.done.load(Ordering::Relaxed)
+    }
+
+    /// Gives memory back to the system when no hash was run since the last call.
+    pub(crate) fn rest(&self) {
+        let done = self.done();
+        if self.done_before.swap(done, Ordering::Relaxed) == done {
+            self.bench.memories.lock().clear();
+        }
     }
 
     /// Which reading is which of the kept secrets. Never stops early.
@@ -68,34 +93,49 @@ impl SlowHash {
             .await
             .map_err(|_| Fault::Impossible("the slow hashes' semaphore is never closed"))?;
         drop(waiting);
-        let (nobody, done) = (Arc::clone(&self.nobody), Arc::clone(&self.done));
+        let bench = Arc::clone(&self.bench);
         let compared = tokio::task::spawn_blocking(move || {
             // Held until the hash is done, even when nobody waits for the answer any more.
             let _permit = permit;
-            compare(&comparison, &nobody, &done)
+            bench.compare(&comparison)
         });
         compared.await.map_err(|_| Fault::Impossible("a slow hash ended without an answer"))
     }
 }
 
-fn compare(comparison: &Comparison, nobody: &str, done: &AtomicU64) -> Option<Match> {
-    let mut right = None;
-    for (reading, presented) in comparison.presented.iter().enumerate() {
-        for index in 0..comparison.at_least.max(comparison.kept.len()) {
-            let kept = comparison.kept.get(index);
-            let hash = kept.map_or(nobody, |kept| kept);
-            done.fetch_add(1, Ordering::Relaxed);
-            if verify(presented, hash) && kept.is_some() {
-                right = Some(Match { reading, kept: index });
+impl Bench {
+    fn compare(&self, comparison: &Comparison) -> Option<Match> {
+        let mut memory = self.memories.lock().pop().unwrap_or_default();
+        let mut right = None;
+        for (reading, presented) in comparison.presented.iter().enumerate() {
+            for index in 0..comparison.at_least.max(comparison.kept.len()) {
+                let kept = comparison.kept.get(index);
+                let hash = kept.map_or(&*self.nobody, |kept| kept);
+                self.done.fetch_add(1, Ordering::Relaxed);
+                if verify(presented, hash, &mut memory) && kept.is_some() {
+                    right = Some(Match { reading, kept: index });
+                }
             }
         }
+        self.memories.lock().push(memory);
+        right
     }
-    right
 }
 
-/// Whether `secret` is the one behind the PHC string. The comparison inside is constant-time.
-fn verify(secret: &str, phc: &str) -> bool {
-    Argon2::default().verify_password(secret.as_bytes(), phc).is_ok()
+/// Whether `secret` is the one behind the PHC string, compared in constant time. The hash is
+/// computed in `memory`, which grows to what it needs.
+fn verify(secret: &str, phc: &str, memory: &mut Vec<Block>) -> bool {
+    let Ok(kept) = PasswordHash::new(phc) else { return false };
+    let (Some(salt), Some(expected)) = (&kept.salt, &kept.hash) else { return false };
+    let Ok(params) = Params::try_from(&kept) else { return false };
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::new());
+    }
+    let mut computed = Zeroizing::new(vec![0; expected.len()]);
+    let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into_with_memory(secret.as_bytes(), salt, &mut computed, memory);
+    hashed.is_ok() && bool::from(computed.ct_eq(expected.as_bytes()))
 }
 
 /// One place among those who wait; given back when dropped, also by a request that went away.
@@ -142,6 +182,7 @@ pub(crate) fn is_acceptable(phc: &str) -> bool {
     let Ok(parsed) = PasswordHash::new(phc) else { return false };
     let Ok(params) = Params::try_from(&parsed) else { return false };
     parsed.algorithm.as_str() == "argon2id"
+        && parsed.version == Some(Version::V0x13.into())
         && parsed.hash.is_some()
         && parsed.salt.is_some()
         && params.m_cost() <= MEMORY_KIB_MAX
@@ -200,6 +241,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn memory_is_kept_for_the_next_run_and_given_back_when_there_is_none() {
+        let slow = SlowHash::new(&cheap(), &Random::seeded(3));
+        let kept = || slow.bench.memories.lock().len();
+        for _ in 0..3 {
+            assert_eq!(slow.compare(comparison("x", &[], 1)).await, Ok(None));
+            assert_eq!(kept(), 1, "one run at a time needs one memory");
+        }
+        slow.rest();
+        assert_eq!(kept(), 1, "hashes were run meanwhile");
+        slow.rest();
+        assert_eq!(kept(), 0);
+    }
+
+    #[tokio::test]
     async fn too_many_waiting_are_refused_at_once() {
         let settings = Settings { argon2_waiting_max: 0, ..cheap() };
         let slow = SlowHash::new(&settings, &Random::seeded(3));
@@ -217,6 +272,7 @@ mod tests {
             &good.replace("argon2id", "argon2i"),
             &good.replace("m=64", "m=1048576"),
             &good.replace("t=1", "t=1000"),
+            &good.replace("v=19", "v=16"),
             "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0",
         ] {
             assert!(!is_acceptable(bad), "{bad}");

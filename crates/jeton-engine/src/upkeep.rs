@@ -160,6 +160,7 @@ impl Engine {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            self.slow_hash.rest();
             for state in self.realms.load().values() {
                 state.memory.forget_expired(self.parts.clock.now());
             }
