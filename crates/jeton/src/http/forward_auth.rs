@@ -124,9 +124,10 @@ impl<'a> Asked<'a> {
                 response
             }
             Error::Refusal(refusal) => match refusal.reason {
+                // Not 400: gateways pass 401 and 403 on to the caller and take anything else for
+                // a failure of ours.
                 Reason::TokenTwice => {
-                    let error = ", error=\"invalid_request\"";
-                    challenge(site, StatusCode::BAD_REQUEST, error)
+                    challenge(site, StatusCode::UNAUTHORIZED, ", error=\"invalid_request\"")
                 }
                 Reason::ScopeInsufficient => {
                     // The characters of scope can stand in a quoted string as they are.

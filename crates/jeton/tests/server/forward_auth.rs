@@ -142,7 +142,7 @@ async fn a_token_comes_once_and_never_in_a_url() {
         ];
         for (target, headers) in in_urls {
             let answer = verify(&asking.running, &target, &headers).await;
-            assert_challenged(&answer, 400, &challenge);
+            assert_challenged(&answer, 401, &challenge);
         }
     }
     asking.end().await;
