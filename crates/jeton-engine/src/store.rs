@@ -62,13 +62,10 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Exists`] when the realm already has a key with this identifier.
     async fn add_key(&self, key: &KeyRecord, event: &Event) -> Result<(), StoreError>;
 
-    /// Adds a key as [`Store::add_key`] does, but only when the realm has no active key of this
-    /// algorithm. Says whether it did: of many servers that start at once, one does.
+    /// Adds a key as [`Store::add_key`] does, but only when the realm has no key of this algorithm
+    /// at the same stage of its life: none that is active, or none that is upcoming. Says whether
+    /// it did: of many servers that try at once, one does.
     async fn add_first_key(&self, key: &KeyRecord, event: &Event) -> Result<bool, StoreError>;
-
-    /// Adds an upcoming key, but only when the realm has no upcoming key of this algorithm. Says
-    /// whether it did.
-    async fn add_upcoming_key(&self, key: &KeyRecord, event: &Event) -> Result<bool, StoreError>;
 
     /// Makes a key active at `event.at`, but only when it is upcoming; the realm's key of the same algorithm that was
     /// active until now is retired at the same moment. Says whether it did; otherwise the event is not kept.

@@ -266,11 +266,6 @@ impl Store for SqliteStore {
         self.write(write).await.map(is_some)
     }
 
-    async fn add_upcoming_key(&self, key: &KeyRecord, event: &Event) -> Result<bool, StoreError> {
-        let write = Write::AddUpcomingKey(Box::new((key.clone(), event.clone())));
-        self.write(write).await.map(is_some)
-    }
-
     async fn activate_key(
         &self,
         realm: &RealmName,

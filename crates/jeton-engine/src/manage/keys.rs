@@ -155,7 +155,7 @@ impl Manage {
         let key = generate(algorithm).await.map_err(broken)?;
         let record = self.seal(realm, &key, None, KeyStatus::Upcoming).map_err(broken)?;
         let event = self.act(EventKind::KeyCreated, realm, None, Some(record.id.to_string()));
-        Ok(self.parts.store.add_upcoming_key(&record, &event).await?)
+        Ok(self.parts.store.add_first_key(&record, &event).await?)
     }
 
     /// Lets an upcoming key sign, unless another node did so meanwhile.

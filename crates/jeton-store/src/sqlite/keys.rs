@@ -45,7 +45,7 @@ pub(super) fn add(connection: &Connection, key: &KeyRecord, event: &Event) -> Re
     told(connection, &key.realm, event)
 }
 
-/// Adds a key where the realm has no active one of its algorithm.
+/// Adds a key where the realm has none of its algorithm at the same stage of its life.
 pub(super) fn add_first(
     connection: &Connection,
     key: &KeyRecord,
@@ -53,23 +53,9 @@ pub(super) fn add_first(
 ) -> Result<u64, Trouble> {
     let has_one = connection
         .prepare_cached(
-            "SELECT 1 FROM signing_key WHERE realm = ?1 AND algorithm = ?2 AND status = 'active'",
+            "SELECT 1 FROM signing_key WHERE realm = ?1 AND algorithm = ?2 AND status = ?3",
         )?
-        .exists(params![key.realm.as_str(), key.algorithm.name()])?;
-    if has_one { Ok(0) } else { add(connection, key, event) }
-}
-
-/// Adds an upcoming key where the realm has no upcoming one of its algorithm.
-pub(super) fn add_upcoming(
-    connection: &Connection,
-    key: &KeyRecord,
-    event: &Event,
-) -> Result<u64, Trouble> {
-    let has_one = connection
-        .prepare_cached(
-            "SELECT 1 FROM signing_key WHERE realm = ?1 AND algorithm = ?2 AND status = 'upcoming'",
-        )?
-        .exists(params![key.realm.as_str(), key.algorithm.name()])?;
+        .exists(params![key.realm.as_str(), key.algorithm.name(), key.status.name()])?;
     if has_one { Ok(0) } else { add(connection, key, event) }
 }
 

@@ -157,7 +157,7 @@ pub(crate) async fn of_many_upcoming_keys_at_once_one_is_added(store: Arc<dyn St
         let store = Arc::clone(&store);
         tokio::spawn(async move {
             let key = key(&format!("k{number}"), Algorithm::Es256, KeyStatus::Upcoming);
-            store.add_upcoming_key(&key, &event(EventKind::KeyCreated)).await.unwrap()
+            store.add_first_key(&key, &event(EventKind::KeyCreated)).await.unwrap()
         })
     });
     let mut added = 0;
@@ -168,7 +168,7 @@ pub(crate) async fn of_many_upcoming_keys_at_once_one_is_added(store: Arc<dyn St
     let keys = store.keys(&main()).await.unwrap();
     assert_eq!(keys.len(), 2, "the active one and one upcoming");
     let other = key("other", Algorithm::EdDsa, KeyStatus::Upcoming);
-    let another_algorithm = store.add_upcoming_key(&other, &event(EventKind::KeyCreated)).await;
+    let another_algorithm = store.add_first_key(&other, &event(EventKind::KeyCreated)).await;
     assert_eq!(another_algorithm, Ok(true));
 }
 
