@@ -72,7 +72,10 @@ pub(crate) struct Asking {
     /// Media types in lower case, and how a body of each is decoded.
     pub(crate) media_types: Vec<(String, Decoding)>,
     pub(crate) query: Query,
+    /// Whether credentials are read from the Authorization header.
     pub(crate) basic: bool,
+    /// Whether credentials are read from the parameters.
+    pub(crate) post: bool,
     pub(crate) parameters: Vec<Parameter>,
     /// Where our parameters stand among `parameters`.
     pub(crate) ours: Ours,

@@ -58,7 +58,8 @@ impl Dialects {
         for builtin in BUILTIN {
             let file = format!("dialects/{}/dialect.toml", builtin.name);
             let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
-            let loaded = load_named(builtin.name, &file, builtin.text);
+            let name = parse_name(builtin.name, &file);
+            let loaded = name.and_then(|name| load(&name, &file, builtin.text));
             let added = loaded.and_then(|dialect| {
                 let folder = Folder {
                     dialect: Arc::new(dialect),
@@ -140,10 +141,26 @@ impl Dialects {
 pub fn load_folder(folder: &Path) -> Result<Folder, Problems> {
     let file = folder.join("dialect.toml");
     let text = read(&file)?;
-    // `jeton dialect check .` is asked inside the folder itself.
-    let absolute = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
-    let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let dialect = load_named(&name, &file.display().to_string(), &text)?;
+    let dialect = load(&name_of(folder)?, &file.display().to_string(), &text)?;
+    let Recorded { cast, exchanges } = recorded(folder)?;
+    Ok(Folder {
+        dialect: Arc::new(dialect),
+        origin: Origin::Folder(folder.display().to_string()),
+        cast,
+        exchanges,
+    })
+}
+
+/// What is recorded beside a dialect file.
+pub(crate) struct Recorded {
+    /// The text of `exchanges/cast.toml`, where there is one.
+    pub(crate) cast: Option<String>,
+    /// Name and text of every `exchanges/*.http`, by name.
+    pub(crate) exchanges: Vec<(String, String)>,
+}
+
+/// Reads the exchanges of a folder and who plays in them.
+pub(crate) fn recorded(folder: &Path) -> Result<Recorded, Problems> {
     let exchanges = folder.join("exchanges");
     let cast = exchanges.join("cast.toml");
     let cast = if cast.is_file() { Some(read(&cast)?) } else { None };
@@ -159,22 +176,24 @@ pub fn load_folder(folder: &Path) -> Result<Folder, Problems> {
         }
     }
     found.sort();
-    Ok(Folder {
-        dialect: Arc::new(dialect),
-        origin: Origin::Folder(folder.display().to_string()),
-        cast,
-        exchanges: found,
+    Ok(Recorded { cast, exchanges: found })
+}
+
+/// The name that a folder gives its dialect.
+pub(crate) fn name_of(folder: &Path) -> Result<DialectName, Problems> {
+    // `jeton dialect check .` is asked inside the folder itself.
+    let absolute = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
+    let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    parse_name(&name, &folder.join("dialect.toml").display().to_string())
+}
+
+fn parse_name(name: &str, file: &str) -> Result<DialectName, Problems> {
+    name.parse().map_err(|problem| {
+        Problems::with_file(file, format!("the folder's name `{name}` {problem}"))
     })
 }
 
-fn load_named(name: &str, file: &str, text: &str) -> Result<Dialect, Problems> {
-    let parsed: DialectName = name.parse().map_err(|problem| {
-        Problems::with_file(file, format!("the folder's name `{name}` {problem}"))
-    })?;
-    load(&parsed, file, text)
-}
-
-fn read(file: &Path) -> Result<String, Problems> {
+pub(crate) fn read(file: &Path) -> Result<String, Problems> {
     fs::read_to_string(file).map_err(|error| unreadable(file, &error))
 }
 

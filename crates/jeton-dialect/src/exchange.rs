@@ -9,7 +9,7 @@ use std::ops::Range;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jeton_engine::clock::Time;
 
-use crate::problem::{Finder, Problems, suggestion};
+use crate::problem::{Finder, Problems, nearest};
 
 pub use cast::{Cast, CastClient, CastKey, CastSecret, CastState};
 pub use compare::{Difference, compare, compare_live};
@@ -221,17 +221,31 @@ fn directives(lines: &mut Lines<'_>, finder: &mut Finder<'_>) -> Directives {
             .map(|breaks| read.breaks = Some(breaks)),
             _ => {
                 let message = format!("there is no directive `@{name}`");
-                finder.at(&span, message, suggestion(name, KNOWN));
+                let near = nearest(name, KNOWN).map(|known| format!("did you mean `@{known}`?"));
+                let remedy = near.unwrap_or_else(|| format!("known here: @{}", KNOWN.join(", @")));
+                finder.at(&span, message, remedy);
                 continue;
             }
         };
         if understood.is_none() {
-            let remedy = "see \"Exchanges\" in dialects/README.md";
-            finder.at(&span, format!("`@{name}` cannot have this value"), remedy);
+            finder.at(&span, format!("`@{name}` cannot have this value"), usage(name));
         }
     }
     lines.skip_blank();
     read
+}
+
+/// How a directive is written.
+fn usage(name: &str) -> &'static str {
+    match name {
+        "time" => "write a moment, such as `@time 2019-10-02T11:48:20Z`",
+        "seed" => "write a whole number, such as `@seed 2`",
+        "times" => "write a whole number from 1, such as `@times 101`",
+        "source" => "write an address, such as `@source 203.0.113.9`",
+        "pad" => "write a whole number, such as `@pad 70000`",
+        "body-hex" => "write `@body-hex` alone; the hex digits stand in the body",
+        _ => "write `@breaks store` or `@breaks capacity`",
+    }
 }
 
 fn request(
@@ -350,6 +364,6 @@ mod tests {
         let problems = parse("a.http", text).unwrap_err();
         let lines: Vec<_> = problems.iter().map(|problem| problem.line.unwrap()).collect();
         assert_eq!(lines, [1, 1, 2, 4, 7], "{problems}");
-        assert!(problems.to_string().contains("did you mean `time"), "{problems}");
+        assert!(problems.to_string().contains("did you mean `@time"), "{problems}");
     }
 }

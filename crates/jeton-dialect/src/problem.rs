@@ -156,19 +156,23 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// The known word that was probably meant.
+pub(crate) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let near = known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .min();
+    near.map(|(_, candidate)| candidate)
+}
+
 /// The known word that was probably meant, as a remedy; or all of them when none is near.
 pub(crate) fn suggestion<'w>(
     word: &str,
     known: impl IntoIterator<Item = &'w str> + Clone,
 ) -> String {
-    let near = known
-        .clone()
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
-        .min();
-    match near {
-        Some((_, candidate)) => format!("did you mean `{candidate}`?"),
+    match nearest(word, known.clone()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
         None => {
             let all: Vec<&str> = known.into_iter().collect();
             format!("known here: {}", all.join(", "))

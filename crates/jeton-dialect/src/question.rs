@@ -32,6 +32,7 @@ static ASKING: LazyLock<Asking> = LazyLock::new(|| {
         media_types: vec![("application/x-www-form-urlencoded".to_owned(), Decoding::Form)],
         query: Query::KnownRefused,
         basic: true,
+        post: true,
         parameters: vec![
             parameter("client_id", 255),
             parameter("client_secret", 1024),

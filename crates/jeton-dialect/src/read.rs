@@ -163,10 +163,13 @@ impl Asked<'_> {
         let ours = &self.asking.ours;
         let text = |at: Option<usize>| at.and_then(|at| self.given.text(at));
         match (text(ours.client_id), text(ours.client_secret)) {
-            (Some(client_id), Some(secret)) => Credentials::Secret(SecretCredentials {
-                method: AuthenticationMethod::ClientSecretPost,
-                readings: smallvec![Reading { client_id, secret }],
-            }),
+            // Where only Basic is listed, parameters are not credentials, whatever their names.
+            (Some(client_id), Some(secret)) if self.asking.post => {
+                Credentials::Secret(SecretCredentials {
+                    method: AuthenticationMethod::ClientSecretPost,
+                    readings: smallvec![Reading { client_id, secret }],
+                })
+            }
             _ => Credentials::None,
         }
     }

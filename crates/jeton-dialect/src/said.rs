@@ -295,6 +295,8 @@ macro_rules! raw {
                         })+
                         _ => {
                             let known = [$(stringify!($field)),+];
+                            // What was misspelled is neither there nor missing.
+                            read.spoiled.extend($crate::problem::nearest(key.get_ref(), known));
                             $crate::said::unknown_key(key, &known, finder);
                         }
                     }

@@ -237,3 +237,187 @@ fn an_own_directory_adds_dialects_and_no_name_twice() {
     let told = Dialects::default().add_directory(&directory.path().join("nowhere")).unwrap_err();
     assert!(told.to_string().contains("cannot be read"), "{told}");
 }
+
+#[test]
+fn only_the_listed_ways_of_authenticating_are_read_and_named() {
+    let basic = |parameters: &str| {
+        let listed = "authentication = [\"client_secret_basic\"]\nchecks = []";
+        SMALL
+            .replace("checks = [{ required = [\"client_id\", \"client_secret\"] }]", listed)
+            .replace("client_id = \"id\"\nclient_secret = \"secret\"\n", parameters)
+    };
+    assert_eq!(problems(&basic("client_id = \"id\"\n")), Vec::<String>::new());
+    let told = problems(&basic("client_id = \"id\"\nclient_secret = \"secret\"\n"));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("no way of `authentication` reads `client_secret`"), "{told:#?}");
+    assert!(told[0].contains("add `client_secret_post`"), "{told:#?}");
+    complains(
+        "[request.parameters]",
+        "extra_parameters = [\"scope\"]\n[request.parameters]",
+        "`scope` is one of our parameters",
+    );
+}
+
+#[test]
+fn a_status_tells_whose_fault_it_is() {
+    for (status, complaint) in [
+        ("399", "`refused` has a status from 400 to 499"),
+        ("500", "`refused` has a status from 400 to 499"),
+        ("200", "danger_success_status"),
+        ("302", "`refused` has a status from 400 to 499"),
+        ("70000", "`refused` has a status from 400 to 499"),
+    ] {
+        complains("status = 400", &format!("status = {status}"), complaint);
+    }
+    for (status, complaint) in [
+        ("400", "`server_error` has a status from 500 to 599"),
+        ("600", "`server_error` has a status from 500 to 599"),
+        ("200", "danger_success_status"),
+    ] {
+        complains("status = 500", &format!("status = {status}"), complaint);
+    }
+    complains("[success.json]", "[success]\nstatus = 404\n[success.json]", "from 200 to 299");
+    complains(
+        "status = 500 }",
+        "status = 500 }\nunavailable = { status = 429 }",
+        "`unavailable` has a status from 500 to 599",
+    );
+    let marked = "status = 200, danger_success_status = true";
+    assert_eq!(problems(&SMALL.replace("status = 400", marked)), Vec::<String>::new());
+    assert_eq!(problems(&SMALL.replace("status = 500", marked)), Vec::<String>::new());
+    let own = "status = 500 }\nunavailable = { status = 503 }";
+    assert_eq!(problems(&SMALL.replace("status = 500 }", own)), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_said_twice_or_says_nothing_is_a_problem() {
+    for table in ["answers.headers", "answers.refusal_headers", "success.headers"] {
+        let headers = format!("[{table}]\nX-Trace = \"a\"\nx-trace = \"b\"\n[success.json]");
+        complains("[success.json]", &headers, "`x-trace` is here twice");
+    }
+    complains(
+        "status = 500",
+        "status = 500, headers = { A = \"1\", a = \"2\" }",
+        "`a` is here twice",
+    );
+    // A row's header replaces a common one, in whatever letter case.
+    let replaced = "[answers.headers]\nX-Trace = \"a\"\n[success.headers]\nx-trace = \"b\"\n";
+    let replaced = SMALL.replace("[success.json]", &format!("{replaced}[success.json]"));
+    assert_eq!(problems(&replaced), Vec::<String>::new());
+    complains("\"id\"", "[\"id\", \"id\"]", "`id` is named twice");
+    assert_eq!(problems(&SMALL.replace("\"id\"", "[\"id\", \"Id\"]")), Vec::<String>::new());
+    complains("checks = [", "checks = [{ required = [] }, ", "requires nothing");
+    complains("= \"json\" }", "= \"json\", \"Application/JSON\" = \"json\" }", "is here twice");
+}
+
+#[test]
+fn a_misspelled_key_is_told_once() {
+    complains("status = 400", "statuss = 400", "did you mean `status`?");
+    complains("lifetime =", "lifetim =", "did you mean `lifetime`?");
+    complains("[success.json]", "[succes.json]", "did you mean `success`?");
+}
+
+#[test]
+fn claims_are_all_looked_at_even_when_one_is_not_understood() {
+    let token = "format = \"jwt\"\nalgorithm = \"HS256\"\nclaims = { sub = \"me\", exp = \"{expires_at}\", jti = \"{tokenid}\" }";
+    let told = problems(&SMALL.replace("format = \"stored\"\nlength = 32", token));
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("`sub` cannot be a constant"), "{told:#?}");
+    assert!(told[1].contains("did you mean `token_id`?"), "{told:#?}");
+}
+
+/// A folder with the small dialect and these exchanges, and what is told of it, one a line.
+fn inspected(dialect: &str, cast: Option<&str>, exchanges: &[(&str, String)]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("small");
+    std::fs::create_dir_all(folder.join("exchanges")).unwrap();
+    std::fs::write(folder.join("dialect.toml"), dialect).unwrap();
+    for (name, text) in exchanges {
+        std::fs::write(folder.join("exchanges").join(name), text).unwrap();
+    }
+    if let Some(cast) = cast {
+        std::fs::write(folder.join("exchanges/cast.toml"), cast).unwrap();
+    }
+    let told = jeton_dialect::inspect_folder(&folder);
+    let told = told.iter().map(|problem| {
+        let file = problem.file.rsplit('/').next().unwrap();
+        let line = problem.line.map_or_else(String::new, |line| line.to_string());
+        assert!(problem.remedy.is_some(), "no remedy: {}", problem.message);
+        format!("{file}:{line}: {}", problem.message)
+    });
+    told.collect()
+}
+
+const CAST: Option<&str> = Some("[[client]]\nid = \"a\"\nsecret = \"b\"\n");
+
+fn exchange(request: &str, status: &str, body: &str) -> String {
+    format!(
+        "# x\n\n{request} HTTP/1.1\nContent-Type: application/json\n\n{{}}\n\n---\n\n\
+         HTTP/1.1 {status}\nContent-Type: application/json; charset=utf-8\n\n{body}\n"
+    )
+}
+
+#[test]
+fn an_exchange_fits_its_name_the_dialect_and_what_it_says_of_its_body() {
+    let told = |name: &str, request: &str, status: &str, body: &str| {
+        inspected(SMALL, CAST, &[(name, exchange(request, status, body))])
+    };
+    for (name, request, status) in [
+        ("accepted.http", "POST /token", "200"),
+        ("accepted-x.http", "POST /token?a=b", "201"),
+        ("refused.http", "POST /token", "400"),
+        ("refused-path.http", "POST /nowhere", "400"),
+        ("refused-method.http", "PUT /token", "400"),
+        ("failed.http", "POST /token", "503"),
+    ] {
+        assert_eq!(told(name, request, status, "{}"), Vec::<String>::new(), "{name}");
+    }
+    for (name, request, status, complaint) in [
+        ("denied.http", "POST /token", "400", ":: the name does not tell how this ends"),
+        ("accepted.http", "POST /token", "400", ":10: an accepted request has a status"),
+        ("refused.http", "POST /token", "200", ":10: a refused request has a status"),
+        ("refused.http", "POST /token", "500", ":10: a refused request has a status"),
+        ("failed.http", "POST /token", "400", ":10: a failed request has a status"),
+        ("accepted.http", "POST /tokn", "200", ":3: the dialect's path is `/token`"),
+        ("accepted.http", "PUT /token", "200", ":3: the dialect's method is `POST`"),
+        ("refused.http", "PUT /token", "401", ":3: the dialect's method is `POST`"),
+    ] {
+        let told = told(name, request, status, "{}");
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0].starts_with(&format!("{name}{complaint}")), "{told:#?}");
+    }
+    let broken = told("accepted.http", "POST /token", "200", "{\"a\":1,,\"b\":2}");
+    assert_eq!(broken.len(), 1, "{broken:#?}");
+    assert!(
+        broken[0].starts_with("accepted.http:13: the recorded body is not JSON"),
+        "{broken:#?}"
+    );
+    let marked = SMALL.replace("status = 400", "status = 200, danger_success_status = true");
+    let all_succeed = [("refused.http", exchange("POST /token", "200", "{}"))];
+    assert_eq!(inspected(&marked, CAST, &all_succeed), Vec::<String>::new());
+}
+
+#[test]
+fn no_file_of_a_folder_hides_the_problems_of_another() {
+    let files = [
+        ("accepted.http", "@tims 3\n".to_owned()),
+        ("refused.http", exchange("POST /token", "200", "{")),
+    ];
+    let told = inspected("title = 5\n", Some("[[clint]]\n"), &files);
+    for file in ["dialect.toml:1:", "cast.toml:1:", "accepted.http:1:", "refused.http:13:"] {
+        assert!(told.iter().any(|told| told.starts_with(file)), "{file} in {told:#?}");
+    }
+    let file = [("accepted.http", exchange("POST /token", "200", "{}"))];
+    let told = inspected(SMALL, None, &file);
+    assert_eq!(told, ["cast.toml:: there are exchanges, but no cast"]);
+    assert_eq!(inspected(SMALL, None, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn the_folder_of_every_built_in_dialect_is_without_a_problem() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dialects");
+    for name in Dialects::builtin().unwrap().names() {
+        let told = jeton_dialect::inspect_folder(&directory.join(name));
+        assert!(told.is_empty(), "{told}");
+    }
+}

@@ -216,3 +216,37 @@ fn rfc6749_tells_the_scope_only_when_it_is_another() {
             .ends_with("{\"access_token\":\"the.token\",\"token_type\":\"Bearer\"}")
     );
 }
+
+#[test]
+fn a_secret_among_the_parameters_is_none_where_only_basic_is_listed() {
+    let dialect = dialect("basic-envelope");
+    assert_eq!(dialect.terms().authentication, [AuthenticationMethod::ClientSecretBasic]);
+    let text = r#"title = "Basic only"
+[request]
+method = "POST"
+path = "/token"
+media_types = { "application/x-www-form-urlencoded" = "form" }
+authentication = ["client_secret_basic"]
+[request.parameters]
+client_id = "client_id"
+[token]
+format = "realm"
+lifetime = "1h"
+[success.json]
+token = "{access_token}"
+[refusals]
+refused = { status = 400 }
+server_error = { status = 500 }
+"#;
+    let dialect = jeton_dialect::load(&"basic".parse().unwrap(), "basic", text).unwrap();
+    assert_eq!(dialect.terms().authentication, [AuthenticationMethod::ClientSecretBasic]);
+    let mut headers = with_type("application/x-www-form-urlencoded");
+    for body in ["client_id=a&client_secret=b", "client_id=a"] {
+        let refusal = refused(&dialect, &post(&Method::POST, &headers, body.as_bytes()));
+        assert_eq!(refusal.reason, Reason::AuthenticationMissing, "{body}");
+    }
+    // "a:b" in base64.
+    headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic YTpi"));
+    let asked = dialect.read(&post(&Method::POST, &headers, b"client_id=a")).unwrap();
+    assert_eq!(readings(&asked.request()), ["a/b"]);
+}

@@ -46,6 +46,12 @@ impl<'s> Shared<'s> {
         if let Some(media_type) = media_type {
             header_value(media_type.as_bytes(), &media_type.span, finder);
         }
+        for headers in [
+            said.and_then(|said| said.headers.as_ref()),
+            said.and_then(|said| said.refusal_headers.as_ref()),
+        ] {
+            refuse_twice(slice(headers), finder);
+        }
         Self {
             headers: slice(said.and_then(|said| said.headers.as_ref())),
             refusal_headers: slice(said.and_then(|said| said.refusal_headers.as_ref())),
@@ -125,7 +131,7 @@ pub(super) fn refusals(
             continue;
         };
         named.push(kind);
-        if let Some(row) = refusal(said, shared, finder) {
+        if let Some(row) = refusal(kind, said, shared, finder) {
             own.push((kind, Arc::new(row)));
         }
     }
@@ -148,18 +154,19 @@ pub(super) fn refusals(
     (rows.len() == Kind::ALL.len()).then_some(rows)
 }
 
-fn refusal(said: &Said<raw::Refusal>, shared: &Shared<'_>, finder: &mut Finder<'_>) -> Option<Row> {
+fn refusal(
+    kind: Kind,
+    said: &Said<raw::Refusal>,
+    shared: &Shared<'_>,
+    finder: &mut Finder<'_>,
+) -> Option<Row> {
     let Some(status) = &said.status else {
         if !said.spoiled.contains(&"status") {
             finder.at(&said.span, "this row lacks `status`", "add `status = 400` or the like");
         }
         return None;
     };
-    let code = u16::try_from(status.value).ok().filter(|code| (200..600).contains(code));
-    if code.is_none() {
-        finder.at(&status.span, "a refusal has a status from 200 to 599", "write 400 or the like");
-    }
-    let code = StatusCode::from_u16(code?).ok()?;
+    let code = status_of_refusal(kind, status, finder)?;
     let is_permitted = said.danger_success_status.as_ref().is_some_and(|said| said.value);
     if code.is_success() && !is_permitted {
         let remedy = "add `danger_success_status = true` if clients really expect it, or write 400";
@@ -187,8 +194,30 @@ fn refusal(said: &Said<raw::Refusal>, shared: &Shared<'_>, finder: &mut Finder<'
     Some(row)
 }
 
+/// Who is told 400 changes the request, who is told 500 sends it again: a status must not say the
+/// one where the other is meant. Successes are the business of `danger_success_status`.
+fn status_of_refusal(
+    kind: Kind,
+    status: &Said<u32>,
+    finder: &mut Finder<'_>,
+) -> Option<StatusCode> {
+    let most_general = std::iter::successors(Some(kind), |kind| kind.general()).last();
+    let (hundred, example) = match most_general {
+        Some(Kind::ServerError) => (500, "write 500 or 503"),
+        _ => (400, "write 400 or the like"),
+    };
+    let fits = |code: &u16| (200..300).contains(code) || (hundred..hundred + 100).contains(code);
+    let code = u16::try_from(status.value).ok().filter(fits);
+    if code.is_none() {
+        let message = format!("`{}` has a status from {hundred} to {}", kind.name(), hundred + 99);
+        finder.at(&status.span, message, example);
+    }
+    StatusCode::from_u16(code?).ok()
+}
+
 fn row(parts: &Parts<'_>, shared: &Shared<'_>, finder: &mut Finder<'_>) -> Option<Row> {
     let mut headers = Vec::new();
+    refuse_twice(parts.headers.map_or(&[][..], |headers| headers.value.0.as_slice()), finder);
     let (body, shape, usual_media_type) = body(parts, shared, finder)?;
     let media_type = match (parts.media_type, usual_media_type) {
         (Some(said), None) => {
@@ -215,6 +244,17 @@ fn row(parts: &Parts<'_>, shared: &Shared<'_>, finder: &mut Finder<'_>) -> Optio
     }
     let headers = Headers::new(headers);
     Some(Row { status: parts.status, headers, challenge: None, body, shape })
+}
+
+/// Names of headers are the same in any letter case, so a table can say one twice.
+fn refuse_twice(headers: &[Header], finder: &mut Finder<'_>) {
+    for (at, (name, _)) in headers.iter().enumerate() {
+        let mut earlier = headers.iter().take(at);
+        if earlier.any(|(earlier, _)| earlier.eq_ignore_ascii_case(name)) {
+            let message = format!("`{}` is here twice: letter case does not matter", name.value);
+            finder.at(&name.span, message, "keep one of them");
+        }
+    }
 }
 
 /// The headers of all answers, of all refusals and of the row, each layer replacing what an earlier

@@ -35,6 +35,7 @@ pub(super) fn compile(said: &Said<raw::Request>, finder: &mut Finder<'_>) -> Opt
         media_types,
         query: query?,
         basic: authentication.contains(&AuthenticationMethod::ClientSecretBasic),
+        post: authentication.contains(&AuthenticationMethod::ClientSecretPost),
         ours: names.ours(),
         parameters: names.parameters,
         checks,
@@ -99,7 +100,12 @@ fn media_types(said: &Said<raw::Request>, finder: &mut Finder<'_>) -> Vec<(Strin
                 continue;
             }
         };
-        read.push((name.to_ascii_lowercase(), decoding));
+        let name_lower = name.to_ascii_lowercase();
+        if read.iter().any(|(known, _)| *known == name_lower) {
+            let message = format!("`{}` is here twice: letter case does not matter", name.value);
+            finder.at(&name.span, message, "keep one of them");
+        }
+        read.push((name_lower, decoding));
     }
     read
 }
@@ -170,15 +176,25 @@ impl Names {
             if theirs.0.is_empty() {
                 finder.at(&theirs.span, "a parameter needs a name", "write its name on the wire");
             }
-            for name in &theirs.0 {
+            for (at, name) in theirs.0.iter().enumerate() {
                 names.refuse_taken(name, finder);
+                if theirs.0.iter().take(at).any(|earlier| earlier.value == name.value) {
+                    let message = format!("`{}` is named twice", name.value);
+                    finder.at(&name.span, message, "name it once");
+                }
             }
             let wire = theirs.0.iter().map(|name| name.value.clone()).collect();
             names.add(&ours.value, wire);
         }
         for extra in said.extra_parameters.iter().flat_map(|extras| extras.iter()) {
             names.refuse_taken(extra, finder);
-            if names.words.contains(&extra.value) {
+            if OURS.contains(&extra.as_str()) {
+                // A check that names it would mean ours, and it would be read as ours.
+                let message = format!("`{}` is one of our parameters", extra.value);
+                let remedy =
+                    format!("move it: `{0} = \"{0}\"` in `[request.parameters]`", extra.value);
+                finder.at(&extra.span, message, remedy);
+            } else if names.words.contains(&extra.value) {
                 let message = format!("`{}` names two parameters", extra.value);
                 finder.at(&extra.span, message, "give each parameter once");
             }
@@ -272,6 +288,9 @@ fn checks(
         let otherwise = check.otherwise.as_ref().and_then(|kind| otherwise(kind, finder));
         match (&check.required, &check.parameter, &check.allowed) {
             (Some(required), None, None) => {
+                if required.is_empty() {
+                    finder.at(&required.span, "this requires nothing", "name what must be there");
+                }
                 for word in required.iter() {
                     if word.value == CREDENTIALS {
                         checks.push(Check::Credentials(otherwise));
@@ -358,6 +377,27 @@ fn otherwise(kind: &Said<String>, finder: &mut Finder<'_>) -> Option<Kind> {
     parsed
 }
 
+/// The list of ways to authenticate binds: a secret among the parameters that no listed way reads
+/// would only seem to be one. A `client_id` there may repeat the header's.
+fn refuse_unread_secret(
+    said: &Said<raw::Request>,
+    authentication: &[AuthenticationMethod],
+    finder: &mut Finder<'_>,
+) {
+    let understood = said.authentication.as_ref().map_or(1, |ways| ways.len());
+    if authentication.len() != understood
+        || authentication.is_empty()
+        || authentication.contains(&AuthenticationMethod::ClientSecretPost)
+    {
+        return;
+    }
+    let named = said.parameters.iter().flat_map(|members| &members.0);
+    for (ours, _) in named.filter(|(ours, _)| ours.value == "client_secret") {
+        let remedy = "remove it, or add `client_secret_post` to `authentication`";
+        finder.at(&ours.span, "no way of `authentication` reads `client_secret`", remedy);
+    }
+}
+
 /// What only shows when the parts are seen together.
 fn consistent(
     said: &Said<raw::Request>,
@@ -377,6 +417,7 @@ fn consistent(
         let remedy = "add `media_types = { \"application/json\" = \"json\" }` or the like";
         finder.at(&said.span, "parameters have nowhere to come from", remedy);
     }
+    refuse_unread_secret(said, authentication, finder);
     if authentication.contains(&AuthenticationMethod::ClientSecretPost) {
         for word in ["client_id", "client_secret"] {
             if names.position(word).is_none() {

@@ -197,13 +197,17 @@ fn header(
 ) -> Option<Vec<(String, HeaderValue)>> {
     let known: [(&str, HeaderValue); 2] =
         [("algorithm", HeaderValue::Algorithm), ("key_id", HeaderValue::KeyId)];
-    let read = members(said, &known, HeaderValue::Constant, finder)?;
-    for ((name, value), (_, place)) in read.iter().zip(&said.value.0) {
-        if name == "alg" && *value != HeaderValue::Algorithm {
+    let read = members(said, &known, HeaderValue::Constant, finder);
+    for (member, (_, place)) in read.iter().zip(&said.value.0) {
+        if let Some((name, value)) = member
+            && name == "alg"
+            && *value != HeaderValue::Algorithm
+        {
             let remedy = "write `alg = \"{algorithm}\"`: it is always the algorithm of the key";
             finder.at(&place.span, "`alg` cannot be chosen", remedy);
         }
     }
+    let read: Vec<_> = read.into_iter().collect::<Option<_>>()?;
     if !read.iter().any(|(name, _)| name == "alg") {
         let remedy = "add `alg = \"{algorithm}\"`: RFC 7515 section 4.1.1 requires it";
         finder.at(&said.span, "the JOSE header lacks `alg`", remedy);
@@ -227,9 +231,11 @@ fn claims(
         ("expires_at", ClaimValue::ExpiresAt),
         ("token_id", ClaimValue::TokenId),
     ];
-    let read = members(said, &known, ClaimValue::Constant, finder)?;
-    for ((name, value), (place, _)) in read.iter().zip(&said.value.0) {
-        if GRANTING.contains(&name.as_str()) && matches!(value, ClaimValue::Constant(_)) {
+    let read = members(said, &known, ClaimValue::Constant, finder);
+    for (member, (place, _)) in read.iter().zip(&said.value.0) {
+        if let Some((name, ClaimValue::Constant(_))) = member
+            && GRANTING.contains(&name.as_str())
+        {
             let message = format!("`{name}` cannot be a constant: a dialect never grants");
             finder.at(
                 &place.span,
@@ -238,6 +244,8 @@ fn claims(
             );
         }
     }
+    // What else is missing can only be told when every claim was understood.
+    let read: Vec<_> = read.into_iter().collect::<Option<_>>()?;
     let says_who = |value: &ClaimValue| matches!(value, ClaimValue::Subject | ClaimValue::ClientId);
     if !read.iter().any(|(_, value)| says_who(value)) {
         let remedy = "add `sub = \"{subject}\"` or the like";
@@ -251,15 +259,15 @@ fn claims(
     Some(read)
 }
 
-/// Members of the header or the claims: constants, or one value each.
+/// Members of the header or the claims: constants, or one value each; `None` for what could not be
+/// understood and was noted.
 fn members<V: Clone>(
     said: &Members<Json>,
     known: &[(&str, V)],
     constant: impl Fn(serde_json::Value) -> V,
     finder: &mut Finder<'_>,
-) -> Option<Vec<(String, V)>> {
-    let read: Vec<Option<(String, V)>> = said
-        .0
+) -> Vec<Option<(String, V)>> {
+    said.0
         .iter()
         .map(|(name, json)| {
             let value = match plain(json, finder)? {
@@ -276,8 +284,7 @@ fn members<V: Clone>(
             };
             Some((name.value.clone(), value))
         })
-        .collect();
-    read.into_iter().collect()
+        .collect()
 }
 
 enum Plain {

@@ -113,7 +113,16 @@ impl Cast {
         toml::from_str(text).map_err(|error| {
             let mut finder = Finder::new(file, text);
             let remedy = "see \"Exchanges\" in dialects/README.md";
-            finder.at(&error.span().unwrap_or(0..0), error.message(), remedy);
+            let span = error.span().unwrap_or(0..0);
+            // Types tell what is wrong with a value; which value it was stands in the file.
+            let about_value = ["is ", "must ", "has ", "cannot ", "may "];
+            let message = match text.get(span.clone()) {
+                Some(value) if about_value.iter().any(|word| error.message().starts_with(word)) => {
+                    format!("`{}` {}", value.trim_matches('"'), error.message())
+                }
+                _ => error.message().to_owned(),
+            };
+            finder.at(&span, message, remedy);
             finder.finish()
         })
     }
@@ -134,4 +143,17 @@ fn moment<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Time>, D::
     let text = String::deserialize(from)?;
     let moment: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
     Ok(Some(Time::from_milliseconds(moment.as_millisecond())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_names_the_value_that_is_wrong() {
+        let text = "[[key]]\nalgorithm = \"HS999\"\nsecret = \"s\"\n";
+        let told = Cast::parse("cast.toml", text).unwrap_err().to_string();
+        assert!(told.contains("`HS999` is not one of"), "{told}");
+        assert!(told.contains("cast.toml:2"), "{told}");
+    }
 }

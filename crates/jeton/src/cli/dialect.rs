@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use jeton_dialect::{Dialect, Dialects, Folder, Origin, Problems};
+use jeton_dialect::{Dialect, Dialects, Folder, Origin, Problems, inspect_file, inspect_folder};
 use jeton_engine::name::DialectName;
 use serde_json::{Value, json};
 
@@ -68,14 +68,14 @@ pub(super) fn run(
         DialectCommand::Check(check) => run_check(&check, output),
         DialectCommand::Replay(replay) => {
             let dialects = at_hand(explicit)?;
-            replay::run(&replay, find(&dialects, replay.name())?, output)
+            replay::run(&replay, find(&dialects, replay.name(), explicit)?, output)
         }
     }
 }
 
 /// The dialects that the configuration knows; without one, those that are built in.
 fn at_hand(explicit: Option<&Path>) -> Result<std::sync::Arc<Dialects>, Failure> {
-    if explicit.is_none() && config::find(None).is_err() {
+    if is_without_config(explicit) {
         return builtin().map(std::sync::Arc::new);
     }
     super::open::load_config(explicit).map(|config| config.dialects)
@@ -86,7 +86,12 @@ pub(super) fn named(
     name: &DialectName,
     explicit: Option<&Path>,
 ) -> Result<std::sync::Arc<Dialect>, Failure> {
-    find(&*at_hand(explicit)?, name).map(|folder| std::sync::Arc::clone(&folder.dialect))
+    find(&*at_hand(explicit)?, name, explicit).map(|folder| std::sync::Arc::clone(&folder.dialect))
+}
+
+/// Whether there is no configuration that could name a directory of dialects.
+fn is_without_config(explicit: Option<&Path>) -> bool {
+    explicit.is_none() && config::find(None).is_err()
 }
 
 /// The dialects that are part of the program.
@@ -96,11 +101,23 @@ pub(super) fn builtin() -> Result<Dialects, Failure> {
     })
 }
 
-fn find<'a>(dialects: &'a Dialects, name: &DialectName) -> Result<&'a Folder, Failure> {
+fn find<'a>(
+    dialects: &'a Dialects,
+    name: &DialectName,
+    explicit: Option<&Path>,
+) -> Result<&'a Folder, Failure> {
     dialects.folder(name.as_str()).ok_or_else(|| {
         let names: Vec<_> = dialects.names().collect();
+        let own = match is_without_config(explicit) {
+            true => {
+                "--config FILE: without it only built-in dialects are known; dialects of your own \
+                     stand in the folder that `directory` names under [dialects]"
+            }
+            false => "a dialect of your own: in the folder that `directory` names under [dialects]",
+        };
         Failure::failed(format!("dialect {name} does not exist"))
             .next(format!("one of the dialects: {}", names.join(", ")))
+            .next(own)
     })
 }
 
@@ -150,7 +167,7 @@ fn format_of(folder: &Folder) -> Option<&'static str> {
 
 fn show(name: &DialectName, explicit: Option<&Path>, output: Output) -> Result<(), Failure> {
     let dialects = at_hand(explicit)?;
-    let folder = find(&dialects, name)?;
+    let folder = find(&dialects, name, explicit)?;
     let text = folder.dialect.source_text();
     if output.form() == Form::Json {
         let mut document = summary(folder);
@@ -163,10 +180,13 @@ fn show(name: &DialectName, explicit: Option<&Path>, output: Output) -> Result<(
 }
 
 fn run_check(check: &Check, output: Output) -> Result<(), Failure> {
-    let folders = folders(&check.paths)?;
+    let checked = to_check(&check.paths)?;
     let mut all = Problems::default();
-    for folder in &folders {
-        let problems = check_folder(folder);
+    for path in &checked {
+        let problems = match path.is_dir() {
+            true => inspect_folder(path),
+            false => inspect_file(path),
+        };
         let found = problems.iter().count();
         if output.form() != Form::Json {
             let verdict = match found {
@@ -174,7 +194,7 @@ fn run_check(check: &Check, output: Output) -> Result<(), Failure> {
                 1 => Cell::bad("1 problem"),
                 _ => Cell::bad(format!("{found} problems")),
             };
-            output.table_row(&[Cell::new(folder.display().to_string()), verdict])?;
+            output.table_row(&[Cell::new(path.display().to_string()), verdict])?;
         }
         all.extend(problems);
     }
@@ -189,25 +209,19 @@ fn run_check(check: &Check, output: Output) -> Result<(), Failure> {
                 })
             })
             .collect();
-        output.json(&json!({ "ok": count == 0, "checked": folders, "problems": problems }))?;
+        output.json(&json!({ "ok": count == 0, "checked": checked, "problems": problems }))?;
     }
     if count == 0 {
         return Ok(());
     }
     let plural = if count == 1 { "" } else { "s" };
-    Err(Failure::failed(format!("{all}\n\n{count} problem{plural} found"))
+    Err(Failure::failed(format!("{count} problem{plural} found\n\n{all}\n"))
         .next("dialects/README.md explains every key"))
 }
 
-fn check_folder(folder: &Path) -> Problems {
-    match jeton_dialect::load_folder(folder) {
-        Ok(loaded) => replay::check(&loaded),
-        Err(problems) => problems,
-    }
-}
-
-/// The dialect folders that paths name: the folder itself, the folder of a file, the folders in a folder.
-fn folders(paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, Failure> {
+/// What paths name: a dialect's folder, the folder of one of its files, the folders in a folder; a TOML
+/// file of another name is a dialect file alone.
+fn to_check(paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, Failure> {
     let mut found = BTreeSet::new();
     for path in paths {
         let before = found.len();
@@ -219,6 +233,8 @@ fn folders(paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, Failure> {
                 .map_err(|error| Failure::file("reading", path, &error))?;
             let inside = entries.into_iter().map(|entry| entry.path());
             found.extend(inside.filter(|inside| inside.join("dialect.toml").is_file()));
+        } else if is_alone(path) {
+            found.insert(path.clone());
         } else if path.is_file() {
             // The file of a dialect, or one of its exchanges.
             let above = path.ancestors().skip(1).find(|above| above.join("dialect.toml").is_file());
@@ -233,4 +249,11 @@ fn folders(paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, Failure> {
         }
     }
     Ok(found)
+}
+
+/// Whether it is a TOML file that no dialect's folder gives a meaning to.
+fn is_alone(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+    path.is_file() && is_toml && name != "dialect.toml" && name != "cast.toml"
 }

@@ -91,6 +91,36 @@ fn dialect_check_tells_every_problem_with_file_and_line() {
 }
 
 #[test]
+fn dialect_check_tells_the_problems_of_all_files_at_once_and_says_error_once() {
+    let place = Place::empty();
+    std::fs::create_dir_all(place.path("mine/exchanges")).unwrap();
+    let text = place.jeton(&["dialect", "show", "rfc6749"]).done().stdout;
+    std::fs::write(place.path("draft.toml"), &text).unwrap();
+    let checked = place.jeton(&["dialect", "check", "draft.toml"]).done().stdout;
+    assert_eq!(checked, "draft.toml\tok\n");
+    std::fs::write(place.path("draft.toml"), "title = 5\n").unwrap();
+    place.jeton(&["dialect", "check", "draft.toml"]).failed(1, &["draft.toml:1"]);
+
+    std::fs::write(place.path("mine/dialect.toml"), format!("colour = 1\n{text}")).unwrap();
+    std::fs::write(place.path("mine/exchanges/cast.toml"), "[[clint]]\n").unwrap();
+    std::fs::write(place.path("mine/exchanges/denied.http"), "POST /\n").unwrap();
+    let told = place
+        .jeton(&["dialect", "check", "mine"])
+        .failed(1, &["mine/dialect.toml:1", "cast.toml:1", "denied.http:1", "problems found"]);
+    assert!(!told.stderr.contains("error: error:"), "{}", told.stderr);
+}
+
+#[test]
+fn a_dialect_that_is_not_there_and_a_server_that_is_not_there_say_what_to_do() {
+    let place = Place::empty();
+    place.jeton(&["dialect", "show", "nope"]).failed(1, &["nope", "--config", "[dialects]"]);
+    // Nothing listens on the port of the discard service.
+    place
+        .jeton(&["dialect", "replay", "rfc6749", "--url", "http://127.0.0.1:9/main"])
+        .failed(1, &["jeton serve"]);
+}
+
+#[test]
 fn explain_knows_message_ids_and_says_when_it_does_not_know_a_reference() {
     let place = Place::new();
     let told = place.jeton(&["explain", "secret_expired"]).done().stdout;

@@ -4,7 +4,7 @@
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jeton_dialect::exchange::{Difference, Exchange, Request, Response, compare_live};
-use jeton_dialect::{Dialect, Folder, Problems};
+use jeton_dialect::{Dialect, Folder};
 use jeton_engine::name::DialectName;
 use serde_json::{Value, json};
 use url::Url;
@@ -87,11 +87,6 @@ impl Outcome {
     }
 }
 
-/// Tells every problem of a dialect's exchanges.
-pub(super) fn check(folder: &Folder) -> Problems {
-    Script::read(folder).err().unwrap_or_default()
-}
-
 /// Sends the exchanges one after the other.
 pub(super) fn run(replay: &Replay, folder: &Folder, output: Output) -> Result<(), Failure> {
     if replay.url.scheme() != "http" || replay.url.host_str().is_none() {
@@ -117,7 +112,7 @@ pub(super) fn run(replay: &Replay, folder: &Folder, output: Output) -> Result<()
         {
             return Err(Failure::failed(error.as_str())
                 .at(&replay.url)
-                .next("is the server running? jeton dev"));
+                .next("is the server running? jeton serve; for built-in dialects, jeton dev"));
         }
         if output.form() != Form::Json {
             print(name, exchange, &outcome, output)?;
