@@ -93,10 +93,19 @@ fn the_example_of_the_readme_is_a_dialect_and_an_exchange() {
     let exchange = after(README, "```http\n", 1);
     jeton_dialect::exchange::parse("README.md", exchange).unwrap_or_else(|told| panic!("{told}"));
     let broken = text.replace("alphabet", "alphabt");
-    let told = load(&"login".parse().unwrap(), "my-dialects/login/dialect.toml", &broken);
+    let told = load(&"login".parse().unwrap(), "dialects/login/dialect.toml", &broken);
     let told = told.unwrap_err().to_string();
     let shown = after(README, "```text\n", 1);
     assert!(told.contains(shown.trim_end()), "the README shows\n{shown}\nthe code says\n{told}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("login");
+    std::fs::create_dir_all(folder.join("exchanges")).unwrap();
+    std::fs::write(folder.join("dialect.toml"), text).unwrap();
+    std::fs::write(folder.join("exchanges/refused-wrong-secret.http"), exchange).unwrap();
+    std::fs::write(folder.join("exchanges/cast.toml"), after(README, "```toml\n", 3)).unwrap();
+    let told = jeton_dialect::inspect_folder(&folder);
+    assert!(told.is_empty(), "{told}");
 }
 
 #[test]
