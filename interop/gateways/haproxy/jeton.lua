@@ -36,8 +36,8 @@ local function jeton(txn, requirement)
     })
     if answer.status ~= 204 then
         -- Anything but yes and jeton's own ways of saying no is a failure, and a failure is no.
-        local no = { [400] = true, [401] = true, [403] = true }
-        return stop(txn, no[answer.status] and answer.status or 503, answer.headers or {})
+        local is_no = answer.status == 401 or answer.status == 403
+        return stop(txn, is_no and answer.status or 503, answer.headers or {})
     end
     for _, name in ipairs(identity) do
         txn.http:req_set_header(name, all(answer.headers[name])[1] or "")
