@@ -100,7 +100,7 @@ fn part<'s, T>(
 ) -> Option<&'s crate::said::Said<T>> {
     if said.is_none() && !spoiled.contains(&name) {
         let message = format!("the table `[{name}]` is missing");
-        finder.missing(message, "every dialect needs it; see dialects/README.md");
+        finder.missing(message, "every dialect needs it; see `jeton dialect guide`");
     }
     said
 }

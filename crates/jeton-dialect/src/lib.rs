@@ -21,6 +21,9 @@ mod template;
 mod value;
 mod write;
 
+/// The dialect language, key by key, for people: `dialects/README.md`.
+pub const GUIDE: &str = include_str!("../../../dialects/README.md");
+
 pub use check::load;
 pub use compose::{CannotAsk, Wanted};
 pub use dialect::Dialect;

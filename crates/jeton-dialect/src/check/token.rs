@@ -165,7 +165,7 @@ fn jwt(said: &Said<raw::Token>, finder: &mut Finder<'_>) -> Option<JwtShape> {
     let lacks = |name: &str, is_missing: bool, finder: &mut Finder<'_>| {
         if is_missing && !said.spoiled.contains(&name) {
             let message = format!("[token] of format `jwt` lacks `{name}`");
-            finder.at(&said.span, message, "see `[token]` in dialects/README.md");
+            finder.at(&said.span, message, "see `[token]` in `jeton dialect guide`");
         }
     };
     lacks("algorithm", said.algorithm.is_none(), finder);

@@ -112,7 +112,7 @@ impl Cast {
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         toml::from_str(text).map_err(|error| {
             let mut finder = Finder::new(file, text);
-            let remedy = "see \"Exchanges\" in dialects/README.md";
+            let remedy = "see \"Exchanges\" in `jeton dialect guide`";
             let span = error.span().unwrap_or(0..0);
             // Types tell what is wrong with a value; which value it was stands in the file.
             let about_value = ["is ", "must ", "has ", "cannot ", "may "];

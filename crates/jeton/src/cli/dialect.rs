@@ -35,6 +35,10 @@ pub(super) enum DialectCommand {
         #[arg(value_name = "NAME")]
         name: DialectName,
     },
+    /// Print the guide to writing a dialect: every key, every value, and an example from nothing
+    #[command(after_help = "Example:
+  jeton dialect guide | less")]
+    Guide,
     /// Tell every problem of dialects and their exchanges at once, with file, line and remedy
     #[command(after_help = "Example:
   jeton dialect check dialects/mine")]
@@ -65,6 +69,10 @@ pub(super) fn run(
     match command {
         DialectCommand::List => list(explicit, output),
         DialectCommand::Show { name } => show(&name, explicit, output),
+        DialectCommand::Guide if output.form() == Form::Json => {
+            output.json(&json!({ "guide": jeton_dialect::GUIDE }))
+        }
+        DialectCommand::Guide => output.bytes(jeton_dialect::GUIDE.as_bytes()),
         DialectCommand::Check(check) => run_check(&check, output),
         DialectCommand::Replay(replay) => {
             let dialects = at_hand(explicit)?;
@@ -216,7 +224,7 @@ fn run_check(check: &Check, output: Output) -> Result<(), Failure> {
     }
     let plural = if count == 1 { "" } else { "s" };
     Err(Failure::failed(format!("{count} problem{plural} found\n\n{all}\n"))
-        .next("dialects/README.md explains every key"))
+        .next("jeton dialect guide"))
 }
 
 /// What paths name: a dialect's folder, the folder of one of its files, the folders in a folder; a TOML

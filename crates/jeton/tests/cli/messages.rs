@@ -108,6 +108,9 @@ fn dialect_check_tells_the_problems_of_all_files_at_once_and_says_error_once() {
         .jeton(&["dialect", "check", "mine"])
         .failed(1, &["mine/dialect.toml:1", "cast.toml:1", "denied.http:1", "problems found"]);
     assert!(!told.stderr.contains("error: error:"), "{}", told.stderr);
+    assert!(told.stderr.ends_with("try: jeton dialect guide\n"), "{}", told.stderr);
+    let guide = place.jeton(&["dialect", "guide"]).done().stdout;
+    assert!(guide.starts_with("# Dialects\n") && guide.contains("### `[token]`"), "{guide}");
 }
 
 #[test]
