@@ -1,5 +1,6 @@
 //! Forward-auth: a gateway asks whether a request may pass. Yes is 204 with the caller's identity in
-//! headers; no is 401 or 403 with the challenge of RFC 6750 section 3.
+//! headers, or 200 to a gateway that puts the caller's path behind ours; no is 401 or 403 with the
+//! challenge of RFC 6750 section 3.
 //!
 //! Every identity header is in every yes, empty where there is nothing to say: a gateway that copies
 //! them overwrites whatever the caller had sent under these names. What comes in under them is not
@@ -63,7 +64,7 @@ pub(crate) async fn answer(
         return asked.refuse(&Fault::Overloaded.into(), &demand, original);
     };
     match front.engine.verify(&site.realm, token, &demand.requirement()).await {
-        Ok(Verdict::Passes(token)) => passes(&token),
+        Ok(Verdict::Passes(token)) => passes(&token, demand.yes()),
         Ok(Verdict::Invalid) => asked.refuse(&Reason::TokenInvalid.into(), &demand, original),
         Ok(Verdict::InsufficientScope) => {
             asked.refuse(&Reason::ScopeInsufficient.into(), &demand, original)
@@ -193,6 +194,15 @@ impl<'a> Demand<'a> {
         Ok(Self { scope, audiences, behind })
     }
 
+    /// How this gateway wants to hear yes. Envoy, which is the one that puts the caller's path behind
+    /// ours, takes nothing but 200 for it, and hands any other status to the caller.
+    fn yes(&self) -> StatusCode {
+        match self.behind {
+            Some(_) => StatusCode::OK,
+            None => StatusCode::NO_CONTENT,
+        }
+    }
+
     fn requirement(&self) -> Requirement<'_> {
         Requirement {
             scope: self.scope.clone(),
@@ -233,10 +243,10 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
     Presented::Token(std::str::from_utf8(token.trim_ascii()).unwrap_or_default())
 }
 
-fn passes(token: &ActiveToken) -> Response<Full<Bytes>> {
+fn passes(token: &ActiveToken, yes: StatusCode) -> Response<Full<Bytes>> {
     let says = &token.says;
     let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.status_mut() = yes;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(CLIENT_ID, encoded(says.client_id.as_str()));
