@@ -364,6 +364,6 @@ mod tests {
         let problems = parse("a.http", text).unwrap_err();
         let lines: Vec<_> = problems.iter().map(|problem| problem.line.unwrap()).collect();
         assert_eq!(lines, [1, 1, 2, 4, 7], "{problems}");
-        assert!(problems.to_string().contains("did you mean `@time"), "{problems}");
+        assert!(problems.to_string().contains("did you mean `@times`?"), "{problems}");
     }
 }

@@ -82,14 +82,17 @@ impl Script<'_> {
         }
         for (name, text) in &recorded.exchanges {
             let file = format!("{directory}/{name}");
+            let mut finder = Finder::new(&file, text);
+            let ending = ending(name);
+            if ending.is_none() {
+                let remedy = "rename it to accepted-….http, refused-….http or failed-….http";
+                finder.missing("the name does not tell how this ends", remedy);
+            }
             match parse(&file, text) {
-                Ok(exchange) => {
-                    let mut finder = Finder::new(&file, text);
-                    self.hold(name, text, &exchange, &mut finder);
-                    problems.extend(finder.finish());
-                }
+                Ok(exchange) => self.hold(ending, text, &exchange, &mut finder),
                 Err(found) => problems.extend(found),
             }
+            problems.extend(finder.finish());
         }
         if recorded.cast.is_none() && !recorded.exchanges.is_empty() {
             let mut finder = Finder::new(&cast_file, "");
@@ -101,35 +104,38 @@ impl Script<'_> {
     }
 
     /// Holds an exchange against its name and against the dialect.
-    fn hold(&self, name: &str, text: &str, exchange: &Exchange, finder: &mut Finder<'_>) {
-        let status = exchange.response.status;
-        let expected = match name.split(['-', '.']).next() {
-            Some("accepted") => Some((200, "an accepted request has a status from 200 to 299")),
-            Some("refused") => Some((400, "a refused request has a status from 400 to 499")),
-            Some("failed") => Some((500, "a failed request has a status from 500 to 599")),
-            _ => None,
-        };
-        match expected {
-            None => {
-                let remedy = "rename it to accepted-….http, refused-….http or failed-….http";
-                finder.missing("the name does not tell how this ends", remedy);
-            }
-            Some((hundred, message)) => {
-                let is_marked = self.success_is_marked && (200..300).contains(&status);
-                if !(hundred..hundred + 100).contains(&status) && !is_marked {
-                    let remedy = "correct the status, or rename the file to how it ends";
-                    finder.at(
-                        &line_of(text, |line| line.starts_with("HTTP/1.1 ")),
-                        message,
-                        remedy,
-                    );
-                }
+    fn hold(
+        &self,
+        ending: Option<Ending>,
+        text: &str,
+        exchange: &Exchange,
+        finder: &mut Finder<'_>,
+    ) {
+        if let Some((hundred, message)) = ending {
+            let status = exchange.response.status;
+            let is_marked = self.success_is_marked && (200..300).contains(&status);
+            if !(hundred..hundred + 100).contains(&status) && !is_marked {
+                let remedy = "correct the status, or rename the file to how it ends";
+                finder.at(&line_of(text, |line| line.starts_with("HTTP/1.1 ")), message, remedy);
             }
         }
         if let Some(dialect) = self.dialect {
             hold_target(dialect, text, exchange, finder);
         }
         hold_body(text, exchange, finder);
+    }
+}
+
+/// The first status of those that an exchange may end with, and what to say when it ends otherwise.
+type Ending = (u16, &'static str);
+
+/// How an exchange ends, by the name of its file.
+fn ending(name: &str) -> Option<Ending> {
+    match name.split(['-', '.']).next()? {
+        "accepted" => Some((200, "an accepted request has a status from 200 to 299")),
+        "refused" => Some((400, "a refused request has a status from 400 to 499")),
+        "failed" => Some((500, "a failed request has a status from 500 to 599")),
+        _ => None,
     }
 }
 

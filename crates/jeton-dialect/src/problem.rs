@@ -1,5 +1,6 @@
 //! Problems in a file: all of them at once, each with file, line and remedy.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::ops::Range;
 
@@ -162,7 +163,8 @@ pub(crate) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) 
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
-        .min();
+        // Of two that are as near, the longer one: more often a letter is left out than mistaken.
+        .min_by_key(|(distance, candidate)| (*distance, Reverse(candidate.len()), *candidate));
     near.map(|(_, candidate)| candidate)
 }
 

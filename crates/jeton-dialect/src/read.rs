@@ -232,3 +232,56 @@ impl Asked<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Method};
+
+    use super::*;
+    use crate::dialect::{Ours, Parameter};
+
+    fn read(basic: bool, post: bool, authorization: Option<&'static str>) -> Result<(), Reason> {
+        let parameter = |name: &str| Parameter {
+            names: vec![name.to_owned()],
+            bytes_max: 9,
+            repeatable: false,
+        };
+        let asking = Asking {
+            method: Method::POST,
+            path: "/t".to_owned(),
+            media_types: vec![("application/json".to_owned(), Decoding::Json)],
+            query: Query::Ignored,
+            basic,
+            post,
+            parameters: vec![parameter("id"), parameter("secret")],
+            ours: Ours { client_id: Some(0), client_secret: Some(1), ..Ours::default() },
+            checks: vec![Check::Credentials(None)],
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        let incoming = Incoming {
+            method: &Method::POST,
+            query: None,
+            headers: &headers,
+            body: Ok(br#"{"id":"a","secret":"b"}"#),
+            source: std::net::Ipv4Addr::LOCALHOST.into(),
+        };
+        Asked::read(&asking, &incoming).map(drop).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn credentials_are_read_in_the_listed_ways_even_when_others_have_names() {
+        // "a:b" in base64.
+        const BASIC: Option<&str> = Some("Basic YTpi");
+        assert_eq!(read(false, true, None), Ok(()));
+        assert_eq!(read(true, true, None), Ok(()));
+        assert_eq!(read(true, false, None), Err(Reason::AuthenticationMissing));
+        assert_eq!(read(true, true, BASIC), Err(Reason::AuthenticationTwice));
+        // Where only the parameters are listed, the header means nothing.
+        assert_eq!(read(false, true, BASIC), Ok(()));
+        assert_eq!(read(false, false, BASIC), Err(Reason::AuthenticationMissing));
+    }
+}

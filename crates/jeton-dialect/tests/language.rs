@@ -410,10 +410,18 @@ fn an_exchange_fits_its_name_the_dialect_and_what_it_says_of_its_body() {
 fn no_file_of_a_folder_hides_the_problems_of_another() {
     let files = [
         ("accepted.http", "@tims 3\n".to_owned()),
+        ("denied.http", "hi\n".to_owned()),
         ("refused.http", exchange("POST /token", "200", "{")),
     ];
     let told = inspected("title = 5\n", Some("[[clint]]\n"), &files);
-    for file in ["dialect.toml:1:", "cast.toml:1:", "accepted.http:1:", "refused.http:13:"] {
+    for file in [
+        "dialect.toml:1:",
+        "cast.toml:1:",
+        "accepted.http:1:",
+        "denied.http:1:",
+        "denied.http:: the name does not tell",
+        "refused.http:13:",
+    ] {
         assert!(told.iter().any(|told| told.starts_with(file)), "{file} in {told:#?}");
     }
     let file = [("accepted.http", exchange("POST /token", "200", "{}"))];
