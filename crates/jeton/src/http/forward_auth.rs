@@ -25,7 +25,7 @@ use jeton_engine::scope::Scope;
 use jeton_engine::verify::{Requirement, Verdict};
 
 use super::endpoint::VERIFY;
-use super::original::{OriginalRequest, has_parameter};
+use super::original::{OriginalRequest, TOKEN_PARAMETER, query_has_token};
 use super::refusal::{NO_STORE, REFERENCE, json, put, retry_later};
 use super::route::Site;
 use super::{Front, peer};
@@ -34,9 +34,6 @@ const CLIENT_ID: HeaderName = HeaderName::from_static("x-jeton-client-id");
 const SUBJECT: HeaderName = HeaderName::from_static("x-jeton-subject");
 const SCOPE: HeaderName = HeaderName::from_static("x-jeton-scope");
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-jeton-token-id");
-
-/// The parameter by which RFC 6750 section 2.3 once let tokens stand in URLs.
-const TOKEN_PARAMETER: &str = "access_token";
 
 /// Answers a gateway.
 pub(crate) async fn answer(
@@ -94,8 +91,7 @@ impl<'a> Asked<'a> {
     /// Whether a token stands in the URL, ours or the caller's (RFC 9700 section 4.3.2).
     fn has_token_in_url(&self, original: OriginalRequest<'_>) -> bool {
         let own = self.request.uri().query();
-        own.is_some_and(|query| has_parameter(query, TOKEN_PARAMETER))
-            || original.has_parameter(TOKEN_PARAMETER)
+        own.is_some_and(query_has_token) || original.has_token
     }
 
     /// Says no, and records why.

@@ -10,7 +10,13 @@ pub(crate) struct OriginalRequest<'a> {
     pub(crate) method: Option<&'a str>,
     /// Its target: path and query.
     pub(crate) target: Option<&'a str>,
+    /// Whether any target that the proxy names has a token in its query; also when they disagree,
+    /// or a caller could hide one behind a header of its own.
+    pub(crate) has_token: bool,
 }
+
+/// The parameter by which RFC 6750 section 2.3 once let tokens stand in URLs.
+pub(super) const TOKEN_PARAMETER: &str = "access_token";
 
 static METHODS: [HeaderName; 2] =
     [HeaderName::from_static("x-forwarded-method"), HeaderName::from_static("x-original-method")];
@@ -30,10 +36,12 @@ impl<'a> OriginalRequest<'a> {
     ) -> Self {
         let own_method = behind.map(|_| Some(method.as_str()));
         let own_target = behind.map(Some);
-        let targets = said(headers, &TARGETS).map(|said| said.and_then(without_origin));
+        let told = said(headers, &TARGETS).map(|said| said.and_then(without_origin));
+        let targets: Vec<Option<&str>> = own_target.into_iter().chain(told).collect();
         Self {
             method: one(own_method.into_iter().chain(said(headers, &METHODS))),
-            target: one(own_target.into_iter().chain(targets)),
+            has_token: targets.iter().flatten().any(|target| has_token(target)),
+            target: one(targets.into_iter()),
         }
     }
 
@@ -41,17 +49,16 @@ impl<'a> OriginalRequest<'a> {
     pub(crate) fn path(&self) -> Option<&'a str> {
         self.target.and_then(|target| target.split(['?', '#']).next())
     }
-
-    /// Whether the query has a parameter of this name.
-    pub(crate) fn has_parameter(&self, name: &str) -> bool {
-        let query = self.target.and_then(|target| target.split_once('?')).map(|(_, query)| query);
-        query.is_some_and(|query| has_parameter(query, name))
-    }
 }
 
-/// Whether a query has a parameter of this name.
-pub(crate) fn has_parameter(query: &str, name: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes()).any(|(own, _)| own == name)
+/// Whether a token stands in the query of a target (RFC 9700 section 4.3.2).
+fn has_token(target: &str) -> bool {
+    target.split_once('?').is_some_and(|(_, query)| query_has_token(query))
+}
+
+/// Whether a token stands in a query, however its name is spelled.
+pub(super) fn query_has_token(query: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == TOKEN_PARAMETER)
 }
 
 /// Every value of these headers; `None` for one that is no text.
@@ -126,12 +133,22 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_found_in_any_spelling_of_their_name() {
-        let with = |target| OriginalRequest { method: None, target: Some(target) };
-        assert!(with("/a?x=1&access_token=t").has_parameter("access_token"));
-        assert!(with("/a?access%5Ftoken").has_parameter("access_token"));
-        assert!(!with("/access_token?x=access_token").has_parameter("access_token"));
-        assert!(!with("/a").has_parameter("access_token"));
-        assert_eq!(with("/a?b=c").path(), Some("/a"));
+    fn a_token_is_found_in_any_spelling_of_its_name_and_behind_any_header() {
+        let told = |behind, uris: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, uri) in uris {
+                headers.append(*name, HeaderValue::from_static(uri));
+            }
+            OriginalRequest::told(&headers, &Method::GET, behind).has_token
+        };
+        assert!(told(Some("/a?x=1&access_token=t"), &[]));
+        assert!(told(Some("/a?access%5Ftoken"), &[]));
+        assert!(!told(Some("/access_token?x=access_token"), &[]));
+        assert!(!told(Some("/a"), &[]));
+        let hidden = [("x-forwarded-uri", "/a?access_token=t"), ("x-original-uri", "/b")];
+        assert!(told(None, &hidden));
+        assert!(told(Some("/c"), &hidden));
+        let path = OriginalRequest { target: Some("/a?b=c"), ..OriginalRequest::default() };
+        assert_eq!(path.path(), Some("/a"));
     }
 }
