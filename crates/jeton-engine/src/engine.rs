@@ -190,7 +190,9 @@ impl Engine {
             Ok(request) => issue(deciding, &request).await,
             Err(refusal) => Err(Error::from(refusal)),
         };
-        if let Ok(issued) = &outcome {
+        if let Ok(issued) = &outcome
+            && Recorder::tells_of_issued()
+        {
             self.record(deciding, EventKind::TokenIssued, Some(issued.client.id.clone()), None);
         }
         self.answered(deciding, EventKind::TokenRefused, outcome)

@@ -43,6 +43,12 @@ impl Recorder {
         Self { events, uses, lost: AtomicU64::new(0), waiting: Mutex::new(waiting) }
     }
 
+    /// Whether the log is so detailed that it tells of each issued token. Otherwise nobody would
+    /// read the event: none is made, and the writer is not woken for every token.
+    pub(crate) fn tells_of_issued() -> bool {
+        tracing::enabled!(tracing::Level::DEBUG)
+    }
+
     /// Takes an event. Never waits.
     pub(crate) fn record(&self, event: Event) {
         if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
