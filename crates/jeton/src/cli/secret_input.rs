@@ -54,6 +54,33 @@ impl SecretInput {
     }
 }
 
+/// Where the secret of a client comes from as whom we call a server.
+#[derive(Args, Debug)]
+#[group(multiple = false, id = "secret", requires = "client_id")]
+pub(super) struct ClientSecret {
+    /// Take the client's secret from standard input; one newline at its end is not part of it
+    #[arg(long)]
+    client_secret_stdin: bool,
+    /// Take the client's secret from a file; one newline at its end is not part of it
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<PathBuf>,
+    /// Take the client's secret from an environment variable
+    #[arg(long, value_name = "NAME")]
+    client_secret_env: Option<String>,
+}
+
+impl ClientSecret {
+    /// The secret, where one was announced.
+    pub(super) fn read(&self) -> Result<Option<Zeroizing<String>>, Failure> {
+        let input = SecretInput {
+            secret_stdin: self.client_secret_stdin,
+            secret_file: self.client_secret_file.clone(),
+            secret_env: self.client_secret_env.clone(),
+        };
+        input.read()
+    }
+}
+
 /// Standard input without the one newline at its end; asked for without echo on a terminal.
 pub(super) fn stdin(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed =

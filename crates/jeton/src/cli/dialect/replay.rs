@@ -8,14 +8,13 @@ use jeton_dialect::{Dialect, Folder};
 use jeton_engine::name::DialectName;
 use serde_json::{Value, json};
 use url::Url;
-use zeroize::Zeroizing;
 
 use super::script::Script;
 use super::stand_in::{self, Replacement};
 use super::wire::{self, Expect};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, Form, Output};
-use crate::cli::secret_input;
+use crate::cli::secret_input::ClientSecret;
 
 /// What to send where.
 #[derive(Args, Debug)]
@@ -31,32 +30,6 @@ pub(in crate::cli) struct Replay {
     client_id: Option<String>,
     #[command(flatten)]
     secret: ClientSecret,
-}
-
-/// Where the secret of the client that stands in comes from.
-#[derive(Args, Debug)]
-#[group(multiple = false, id = "secret", requires = "client_id")]
-struct ClientSecret {
-    /// Take its secret from standard input; one newline at its end is not part of it
-    #[arg(long)]
-    client_secret_stdin: bool,
-    /// Take its secret from a file; one newline at its end is not part of it
-    #[arg(long, value_name = "FILE")]
-    client_secret_file: Option<std::path::PathBuf>,
-    /// Take its secret from an environment variable
-    #[arg(long, value_name = "NAME")]
-    client_secret_env: Option<String>,
-}
-
-impl ClientSecret {
-    fn read(&self) -> Result<Option<Zeroizing<String>>, Failure> {
-        let input = secret_input::SecretInput {
-            secret_stdin: self.client_secret_stdin,
-            secret_file: self.client_secret_file.clone(),
-            secret_env: self.client_secret_env.clone(),
-        };
-        input.read()
-    }
 }
 
 impl Replay {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::failure::Failure;
 use crate::cli::output::{Form, Output};
+use crate::cli::secret_input::ClientSecret;
 use crate::cli::{dialect, fetch, secret_input};
 
 /// Whom to ask, in which words, and as whom.
@@ -36,32 +37,6 @@ pub(in crate::cli) struct Get {
     scope: Option<Scope>,
 }
 
-/// Where the client's secret comes from: one of these.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
-struct ClientSecret {
-    /// Take the client's secret from standard input; one newline at its end is not part of it
-    #[arg(long)]
-    client_secret_stdin: bool,
-    /// Take the client's secret from a file; one newline at its end is not part of it
-    #[arg(long, value_name = "FILE")]
-    client_secret_file: Option<std::path::PathBuf>,
-    /// Take the client's secret from an environment variable
-    #[arg(long, value_name = "NAME")]
-    client_secret_env: Option<String>,
-}
-
-impl ClientSecret {
-    fn read(&self) -> Result<Zeroizing<String>, Failure> {
-        let input = secret_input::SecretInput {
-            secret_stdin: self.client_secret_stdin,
-            secret_file: self.client_secret_file.clone(),
-            secret_env: self.client_secret_env.clone(),
-        };
-        input.read()?.ok_or_else(|| Failure::usage("there is no client secret"))
-    }
-}
-
 /// Prints the token alone, or with `--json` the whole answer.
 pub(in crate::cli) fn run(
     get: &Get,
@@ -70,7 +45,10 @@ pub(in crate::cli) fn run(
 ) -> Result<(), Failure> {
     let mut url = fetch::url(&get.token_endpoint)?;
     let dialect = dialect::named(&get.dialect, explicit)?;
-    let secret = get.secret.read()?;
+    let secret = get
+        .secret
+        .read()?
+        .ok_or_else(|| Failure::usage("there is no client secret").next("--client-secret-stdin"))?;
     let scope = get.scope.as_ref().map(ToString::to_string);
     let wanted = Wanted {
         client_id: get.client_id.as_str(),
