@@ -19,8 +19,9 @@ use crate::value::{Slot, Value};
 pub struct Wanted<'a> {
     /// The client's identifier.
     pub client_id: &'a str,
-    /// Its secret.
-    pub secret: &'a str,
+    /// Its secret; without one it is known by its certificate, and only says who it is (RFC 8705
+    /// section 2).
+    pub secret: Option<&'a str>,
     /// How it presents them; the dialect's first way when absent.
     pub method: Option<AuthenticationMethod>,
     /// The scope it asks for.
@@ -49,15 +50,16 @@ impl Dialect {
     pub fn compose(&self, wanted: &Wanted<'_>) -> Result<Request, CannotAsk> {
         let asking = &self.asking;
         let known = &self.terms().authentication;
-        let method = wanted.method.or_else(|| known.first().copied());
-        let method = method.unwrap_or(AuthenticationMethod::ClientSecretPost);
-        if !known.contains(&method) {
+        if let Some(method) = wanted.method.filter(|method| !known.contains(method)) {
             return Err(CannotAsk::Method(method));
         }
-        let parameters = parameters(asking, wanted, method)?;
+        let method = wanted.method.or_else(|| known.first().copied());
+        let by_basic = method == Some(AuthenticationMethod::ClientSecretBasic);
+        let basic_secret = wanted.secret.filter(|_| by_basic);
+        let parameters = parameters(asking, wanted, basic_secret.is_none())?;
         let mut headers = HeaderMap::new();
-        if method == AuthenticationMethod::ClientSecretBasic {
-            put(&mut headers, AUTHORIZATION, &basic(wanted));
+        if let Some(secret) = basic_secret {
+            put(&mut headers, AUTHORIZATION, &basic(wanted.client_id, secret));
         }
         let mut target = asking.path.clone();
         let body = match asking.media_types.first() {
@@ -94,10 +96,9 @@ impl Dialect {
 fn parameters<'a>(
     asking: &'a Asking,
     wanted: &Wanted<'a>,
-    method: AuthenticationMethod,
+    by_post: bool,
 ) -> Result<Vec<(&'a str, &'a str)>, CannotAsk> {
     let ours = &asking.ours;
-    let by_post = method == AuthenticationMethod::ClientSecretPost;
     if wanted.scope.is_some() && ours.scope.is_none() {
         return Err(CannotAsk::NoParameter("scope"));
     }
@@ -108,7 +109,7 @@ fn parameters<'a>(
         let value = if at == ours.client_id {
             by_post.then_some(wanted.client_id)
         } else if at == ours.client_secret {
-            by_post.then_some(wanted.secret)
+            wanted.secret.filter(|_| by_post)
         } else if at == ours.scope {
             wanted.scope
         } else if at == ours.grant_type {
@@ -139,8 +140,8 @@ fn is_required(asking: &Asking, parameter: Option<usize>) -> bool {
 }
 
 /// Form-encoded before they are joined (RFC 6749 section 2.3.1).
-fn basic(wanted: &Wanted<'_>) -> String {
-    let pair = format!("{}:{}", encoded(wanted.client_id), encoded(wanted.secret));
+fn basic(client_id: &str, secret: &str) -> String {
+    let pair = format!("{}:{}", encoded(client_id), encoded(secret));
     format!("Basic {}", STANDARD.encode(Zeroizing::new(pair).as_bytes()))
 }
 
@@ -231,8 +232,8 @@ mod tests {
         for folder in Dialects::builtin().unwrap().iter() {
             let dialect = &folder.dialect;
             for method in &dialect.terms().authentication {
-                let wanted =
-                    Wanted { client_id: ID, secret: SECRET, method: Some(*method), scope: None };
+                let (method, secret) = (Some(*method), Some(SECRET));
+                let wanted = Wanted { client_id: ID, secret, method, scope: None };
                 let request = dialect.compose(&wanted).unwrap();
                 let incoming = Incoming {
                     method: &request.method,
@@ -246,11 +247,21 @@ mod tests {
                 let Credentials::Secret(presented) = asked.request().credentials else {
                     panic!("{}: nobody", dialect.name())
                 };
-                assert_eq!(presented.method, *method);
+                assert_eq!(Some(presented.method), method);
                 let first = &presented.readings[0];
                 assert_eq!((first.client_id, first.secret), (ID, SECRET), "{}", dialect.name());
             }
         }
+    }
+
+    #[test]
+    fn a_client_without_a_secret_only_says_who_it_is() {
+        let dialects = Dialects::builtin().unwrap();
+        let wanted = Wanted { client_id: ID, secret: None, method: None, scope: None };
+        let request = dialects.get("rfc6749").unwrap().compose(&wanted).unwrap();
+        assert!(!request.headers.contains_key(AUTHORIZATION));
+        let body = String::from_utf8(request.body).unwrap();
+        assert_eq!(body, "grant_type=client_credentials&client_id=a+b%26%C3%BC");
     }
 
     #[test]
@@ -276,7 +287,7 @@ mod tests {
     fn what_the_dialect_has_no_word_for_is_told() {
         let dialects = Dialects::builtin().unwrap();
         let compose = |name: &str, method, scope| {
-            let wanted = Wanted { client_id: ID, secret: SECRET, method, scope };
+            let wanted = Wanted { client_id: ID, secret: Some(SECRET), method, scope };
             dialects.get(name).unwrap().compose(&wanted).map(|_| ())
         };
         let basic = Some(AuthenticationMethod::ClientSecretBasic);

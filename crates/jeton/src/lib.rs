@@ -10,3 +10,4 @@ mod http;
 pub mod serve;
 pub mod storage;
 pub mod telemetry;
+mod tls;

@@ -49,7 +49,7 @@ pub(super) enum DialectCommand {
 Examples:
   jeton dialect replay dt-growth --url http://127.0.0.1:8080/dt-growth
   printf %s \"$SECRET\" | jeton dialect replay rfc6749 --url http://10.0.0.7 --client-id partner-7 --client-secret-stdin")]
-    Replay(replay::Replay),
+    Replay(Box<replay::Replay>),
 }
 
 /// What to check.

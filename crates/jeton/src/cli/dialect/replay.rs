@@ -1,6 +1,8 @@
 //! `jeton dialect replay`: a dialect's exchanges, sent to a realm, anybody's; a diff where it answers
 //! otherwise.
 
+use std::sync::Arc;
+
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jeton_dialect::exchange::{Difference, Exchange, Request, Response, compare_live};
@@ -13,8 +15,10 @@ use super::script::Script;
 use super::stand_in::{self, Replacement};
 use super::wire::{self, Expect};
 use crate::cli::failure::Failure;
+use crate::cli::fetch::Trust;
 use crate::cli::output::{Cell, Form, Output};
 use crate::cli::secret_input::ClientSecret;
+use crate::tls::trouble;
 
 /// What to send where.
 #[derive(Args, Debug)]
@@ -30,6 +34,8 @@ pub(in crate::cli) struct Replay {
     client_id: Option<String>,
     #[command(flatten)]
     secret: ClientSecret,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Replay {
@@ -37,6 +43,12 @@ impl Replay {
     pub(super) fn name(&self) -> &DialectName {
         &self.name
     }
+}
+
+/// Where the exchanges go, and how TLS is spoken there.
+struct Target<'a> {
+    base: &'a Url,
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// What became of one exchange.
@@ -62,10 +74,11 @@ impl Outcome {
 
 /// Sends the exchanges one after the other.
 pub(super) fn run(replay: &Replay, folder: &Folder, output: Output) -> Result<(), Failure> {
-    if replay.url.scheme() != "http" || replay.url.host_str().is_none() {
-        return Err(Failure::usage(format!("{} is not an http:// URL", replay.url))
-            .next("--url http://127.0.0.1:8080/REALM; in front of https, a tunnel that ends TLS"));
+    if !["http", "https"].contains(&replay.url.scheme()) || replay.url.host_str().is_none() {
+        return Err(Failure::usage(format!("{} is not an http:// or https:// URL", replay.url))
+            .next("--url https://auth.example.com/REALM"));
     }
+    let target = Target { base: &replay.url, tls: replay.trust.tls(&replay.url)? };
     let script = Script::read(folder)
         .map_err(|problems| Failure::failed(format!("the exchanges have problems\n{problems}")))?;
     if script.exchanges.is_empty() {
@@ -77,7 +90,7 @@ pub(super) fn run(replay: &Replay, folder: &Folder, output: Output) -> Result<()
     let mut outcomes = Vec::new();
     for (name, exchange) in &script.exchanges {
         let outcome = match prepare(exchange, &script, own) {
-            Ok(request) => play(&folder.dialect, &replay.url, exchange, &request),
+            Ok(request) => play(&folder.dialect, &target, exchange, &request),
             Err(reason) => Outcome::Skipped(reason),
         };
         if outcomes.is_empty()
@@ -121,19 +134,26 @@ fn prepare(
 }
 
 /// Sends the request as often as the exchange says; the last answer counts.
-fn play(dialect: &Dialect, base: &Url, exchange: &Exchange, request: &Request) -> Outcome {
-    let bytes = serialize(base, request);
+fn play(dialect: &Dialect, target: &Target<'_>, exchange: &Exchange, request: &Request) -> Outcome {
+    let bytes = serialize(target.base, request);
     let expect = if request.method == http::Method::HEAD { Expect::HeadOnly } else { Expect::Body };
     let mut last = None;
     for _ in 0..exchange.times {
-        match wire::send(base, &bytes, expect) {
+        match wire::send(target.base, target.tls.as_ref(), &bytes, expect) {
             Ok(answer) => last = Some(answer),
-            Err(error) => return Outcome::Broken(format!("no answer came: {error}")),
+            Err(error) => return Outcome::Broken(unanswered(&error, target.base)),
         }
     }
     let Some(actual) = last.map(response) else { return Outcome::Skipped("it is never sent") };
     let differences = compare_live(dialect, &exchange.response, &actual);
     if differences.is_empty() { Outcome::Passed } else { Outcome::Differs(differences) }
+}
+
+fn unanswered(error: &std::io::Error, base: &Url) -> String {
+    match trouble::tls_error(error) {
+        Some(error) => trouble::explain(error, wire::host(base)).what,
+        None => format!("no answer came: {error}"),
+    }
 }
 
 /// The bytes of a request. Host, length and the end of the connection are our business, unless the

@@ -1,11 +1,16 @@
 //! The smallest HTTP/1.1 client that sends what it is given, byte for byte: odd methods, bodies
-//! without a type, the same header twice. Plain TCP; one connection a request.
+//! without a type, the same header twice. Over TLS where the caller says how; one connection a request.
 
-use std::io::{self, BufRead, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use url::Url;
+
+use crate::tls::trouble;
 
 /// How long to wait for a connection, and for each piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,31 +42,53 @@ pub(in crate::cli) fn authority(base: &Url) -> String {
     base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Sends a request and takes the answer.
-pub(in crate::cli) fn send(base: &Url, request: &[u8], expect: Expect) -> io::Result<Answer> {
-    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let port = base.port_or_known_default().unwrap_or(80);
+/// The host of a URL as it is looked up, and as certificates name it: an IPv6 address without brackets.
+pub(in crate::cli) fn host(base: &Url) -> &str {
+    base.host_str().unwrap_or_default().trim_matches(['[', ']'])
+}
+
+/// Sends a request and takes the answer; inside TLS when it is said how.
+pub(in crate::cli) fn send(
+    base: &Url,
+    tls: Option<&Arc<ClientConfig>>,
+    request: &[u8],
+    expect: Expect,
+) -> io::Result<Answer> {
+    let host = host(base);
+    let mut stream = connect(host, base.port_or_known_default().unwrap_or(80))?;
+    let Some(tls) = tls else { return talk(&mut stream, request, expect) };
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| malformed("the host is none that a certificate could name"))?;
+    let failed = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let mut secured = ClientConnection::new(Arc::clone(tls), name).map_err(failed)?;
+    secured.complete_io(&mut stream)?;
+    talk(&mut StreamOwned::new(secured, stream), request, expect)
+}
+
+fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for address in (host, port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => return talk(&stream, request, expect),
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
             Err(error) => failure = error,
         }
     }
     Err(failure)
 }
 
-fn talk(mut stream: &TcpStream, request: &[u8], expect: Expect) -> io::Result<Answer> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.set_nodelay(true)?;
-    // A server may refuse before it has read everything; its answer still counts.
-    let sent = stream.write_all(request);
-    let answer = read(&mut BufReader::new(stream), expect);
-    if answer.is_err() {
-        sent?;
+fn talk(stream: &mut (impl Read + Write), request: &[u8], expect: Expect) -> io::Result<Answer> {
+    // A server may refuse before it has read everything; its answer still counts, and so does
+    // what it says of our certificate, which TLS 1.3 tells only after the handshake.
+    let sent = stream.write_all(request).and_then(|()| stream.flush());
+    match (read(&mut BufReader::new(stream), expect), sent) {
+        (Err(answer), Err(sent)) if trouble::tls_error(&answer).is_none() => Err(sent),
+        (answer, _) => answer,
     }
-    answer
 }
 
 fn read(from: &mut impl BufRead, expect: Expect) -> io::Result<Answer> {

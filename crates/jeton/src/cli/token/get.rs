@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::cli::failure::Failure;
+use crate::cli::fetch::Trust;
 use crate::cli::output::{Form, Output};
 use crate::cli::secret_input::ClientSecret;
 use crate::cli::{dialect, fetch, secret_input};
@@ -18,7 +19,7 @@ use crate::cli::{dialect, fetch, secret_input};
 /// Whom to ask, in which words, and as whom.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Get {
-    /// The token endpoint: an http URL on this machine
+    /// The token endpoint: an https URL, or http on this machine
     #[arg(long, value_name = "URL")]
     token_endpoint: String,
     /// The dialect that is spoken there
@@ -32,6 +33,8 @@ pub(in crate::cli) struct Get {
     client_id: ClientId,
     #[command(flatten)]
     secret: ClientSecret,
+    #[command(flatten)]
+    trust: Trust,
     /// The scope to ask for; whatever the client may have when left out
     #[arg(long)]
     scope: Option<Scope>,
@@ -45,14 +48,16 @@ pub(in crate::cli) fn run(
 ) -> Result<(), Failure> {
     let mut url = fetch::url(&get.token_endpoint)?;
     let dialect = dialect::named(&get.dialect, explicit)?;
-    let secret = get
-        .secret
-        .read()?
-        .ok_or_else(|| Failure::usage("there is no client secret").next("--client-secret-stdin"))?;
+    let secret = get.secret.read()?;
+    if secret.is_none() && !get.trust.has_certificate() {
+        return Err(Failure::usage("there is neither a client secret nor a certificate")
+            .next("--client-secret-stdin")
+            .next("--tls-certificate FILE --tls-key FILE"));
+    }
     let scope = get.scope.as_ref().map(ToString::to_string);
     let wanted = Wanted {
         client_id: get.client_id.as_str(),
-        secret: &secret,
+        secret: secret.as_deref().map(String::as_str),
         method: get.authentication,
         scope: scope.as_deref(),
     };
@@ -67,7 +72,9 @@ pub(in crate::cli) fn run(
         .collect();
     let headers = Zeroizing::new(headers);
     let body = secret_input::text(&request.body, "the request")?;
-    let answer = fetch::fetch(request.method.as_str(), &url, &headers, &body)?;
+    let method = request.method.as_str();
+    let request = fetch::Request { method, url: &url, headers: &headers, body: &body };
+    let answer = fetch::fetch(&request, &get.trust)?;
     // The URL may carry the secret now.
     url.set_query(None);
     let Some(token) = dialect.token_in(&answer.body).filter(|_| answer.status < 300) else {

@@ -9,13 +9,14 @@ use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use crate::cli::failure::Failure;
+use crate::cli::fetch::Trust;
 use crate::cli::output::{Form, Output};
 use crate::cli::{fetch, secret_input};
 
 /// Whom to ask, and as whom.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Introspect {
-    /// The introspection endpoint: an http URL on this machine
+    /// The introspection endpoint: an https URL, or http on this machine
     #[arg(long, value_name = "URL")]
     introspection_endpoint: String,
     /// The client that asks: one that serves resources, or the token's own
@@ -23,11 +24,13 @@ pub(in crate::cli) struct Introspect {
     client_id: ClientId,
     #[command(flatten)]
     secret: ClientSecret,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// Where the client's secret comes from; standard input has the token.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct ClientSecret {
     /// Take the client's secret from a file; one newline at its end is not part of it
     #[arg(long, value_name = "FILE")]
@@ -38,13 +41,13 @@ struct ClientSecret {
 }
 
 impl ClientSecret {
-    fn read(&self) -> Result<Zeroizing<String>, Failure> {
+    fn read(&self) -> Result<Option<Zeroizing<String>>, Failure> {
         let input = secret_input::SecretInput {
             secret_stdin: false,
             secret_file: self.client_secret_file.clone(),
             secret_env: self.client_secret_env.clone(),
         };
-        input.read()?.ok_or_else(|| Failure::usage("there is no client secret"))
+        input.read()
     }
 }
 
@@ -52,18 +55,17 @@ impl ClientSecret {
 pub(in crate::cli) fn run(introspect: &Introspect, output: Output) -> Result<(), Failure> {
     let url = fetch::url(&introspect.introspection_endpoint)?;
     let secret = introspect.secret.read()?;
+    if secret.is_none() && !introspect.trust.has_certificate() {
+        return Err(Failure::usage("there is neither a client secret nor a certificate")
+            .next("--client-secret-file FILE")
+            .next("--tls-certificate FILE --tls-key FILE"));
+    }
     let token = secret_input::stdin("Token")?;
     let token = secret_input::text(&token, "the token")?;
 
-    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    // Form-encoded before they are joined (RFC 6749 section 2.3.1).
-    let pair = format!("{}:{}", encoded(introspect.client_id.as_str()), encoded(&secret));
-    let headers = Zeroizing::new(format!(
-        "Authorization: Basic {}\r\nAccept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n",
-        STANDARD.encode(Zeroizing::new(pair).as_bytes())
-    ));
-    let body = Zeroizing::new(format!("token={}", encoded(token.trim())));
-    let answer = fetch::fetch("POST", &url, &headers, &body)?;
+    let (headers, body) = question(&introspect.client_id, secret.as_deref(), token.trim());
+    let request = fetch::Request { method: "POST", url: &url, headers: &headers, body: &body };
+    let answer = fetch::fetch(&request, &introspect.trust)?;
     let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let text = |name| said.as_ref().and_then(|said| said.get(name)).and_then(Value::as_str);
     if answer.status != 200 {
@@ -79,4 +81,29 @@ pub(in crate::cli) fn run(introspect: &Introspect, output: Output) -> Result<(),
         _ => output.line(if is_active { "active" } else { "inactive" })?,
     }
     if is_active { Ok(()) } else { Err(Failure::Said) }
+}
+
+/// Header lines and body. A client without a secret is known by its certificate, and only says who it
+/// is (RFC 8705 section 2).
+fn question(
+    client_id: &ClientId,
+    secret: Option<&String>,
+    token: &str,
+) -> (Zeroizing<String>, Zeroizing<String>) {
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let id = encoded(client_id.as_str());
+    let mut headers =
+        "Accept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+            .to_owned();
+    let mut body = format!("token={}", encoded(token));
+    match secret {
+        Some(secret) => {
+            // Form-encoded before they are joined (RFC 6749 section 2.3.1).
+            let pair = Zeroizing::new(format!("{id}:{}", encoded(secret)));
+            let pair = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+            headers.push_str(&format!("Authorization: Basic {}\r\n", *pair));
+        }
+        None => body.push_str(&format!("&client_id={id}")),
+    }
+    (Zeroizing::new(headers), Zeroizing::new(body))
 }

@@ -10,15 +10,18 @@ use jeton_engine::jose::jwt::Claims;
 use serde_json::json;
 
 use crate::cli::failure::Failure;
+use crate::cli::fetch::Trust;
 use crate::cli::output::{Form, Output};
 use crate::cli::{fetch, moment, secret_input};
 
 /// What a token is held against.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Verify {
-    /// The JWK set: a file, or an http URL on this machine
+    /// The JWK set: a file, an https URL, or http on this machine
     #[arg(long, value_name = "FILE|URL")]
     jwks: String,
+    #[command(flatten)]
+    trust: Trust,
     /// Who must have issued it (`iss`)
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
@@ -29,7 +32,7 @@ pub(in crate::cli) struct Verify {
 
 /// Reads a token from standard input; done when it is valid, failed with the reason when not.
 pub(in crate::cli) fn run(verify: &Verify, output: Output) -> Result<(), Failure> {
-    let keys = JwkSet::parse(&set(&verify.jwks)?)
+    let keys = JwkSet::parse(&set(&verify.jwks, &verify.trust)?)
         .map_err(|error| Failure::usage(format!("the JWK set {error}")).at(&verify.jwks))?;
     let token = secret_input::stdin("Token")?;
     let token = secret_input::text(&token, "the token")?;
@@ -43,13 +46,14 @@ pub(in crate::cli) fn run(verify: &Verify, output: Output) -> Result<(), Failure
     }
 }
 
-fn set(from: &str) -> Result<String, Failure> {
+fn set(from: &str, trust: &Trust) -> Result<String, Failure> {
     if !from.starts_with("http://") && !from.starts_with("https://") {
         let bytes = secret_input::file(Path::new(from))?;
         return secret_input::text(&bytes, "the JWK set").map(|text| text.to_string());
     }
     let url = fetch::url(from)?;
-    let answer = fetch::fetch("GET", &url, "", "")?;
+    let request = fetch::Request { method: "GET", url: &url, headers: "", body: "" };
+    let answer = fetch::fetch(&request, trust)?;
     if answer.status != 200 {
         let what = format!("the JWK set was not found: status {}", answer.status);
         return Err(Failure::failed(what).at(&url));
