@@ -359,13 +359,36 @@ impl JwkSet {
     /// # Errors
     /// When the text is too long, is no strict JSON, has no array `keys`, or too many keys.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        if text.len() > SET_BYTES_MAX {
-            return Err(KeyError::TooLong);
-        }
-        let mut members = json::object(text.as_bytes())?;
-        let Some(Value::Array(jwks)) = members.remove("keys") else {
-            return Err(KeyError::Member("keys"));
+        Self::of(keys_of(set_members(text)?)?, read)
+    }
+
+    /// Reads the keys in a file that somebody keeps: a JWK set, or one JWK alone. There secrets may
+    /// be, but only among themselves, and all of them sound: beside public keys they are skipped as
+    /// in [`JwkSet::parse`], and where one has to be skipped nobody knows which was meant.
+    ///
+    /// # Errors
+    /// As [`JwkSet::parse`].
+    pub fn parse_kept(text: &str) -> Result<Self, KeyError> {
+        let members = set_members(text)?;
+        let jwks = match members.contains_key("kty") {
+            true => vec![Value::Object(members)],
+            false => keys_of(members)?,
         };
+        let is_secret = |jwk: &Value| jwk.get("kty").is_some_and(|kind| kind == "oct");
+        if !jwks.iter().all(is_secret) {
+            return Self::of(jwks, read);
+        }
+        let mut set = Self::of(jwks, read_secret)?;
+        if !set.skipped.is_empty() {
+            set.keys.clear();
+        }
+        Ok(set)
+    }
+
+    fn of(
+        jwks: Vec<Value>,
+        read: impl Fn(Value) -> Result<Vec<VerifyingKey>, KeyError>,
+    ) -> Result<Self, KeyError> {
         if jwks.len() > SET_KEYS_MAX {
             return Err(KeyError::TooLong);
         }
@@ -412,6 +435,34 @@ impl fmt::Debug for JwkSet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_list().entries(&self.keys).finish()
     }
+}
+
+fn set_members(text: &str) -> Result<Map<String, Value>, KeyError> {
+    if text.len() > SET_BYTES_MAX {
+        return Err(KeyError::TooLong);
+    }
+    Ok(json::object(text.as_bytes())?)
+}
+
+fn keys_of(mut members: Map<String, Value>) -> Result<Vec<Value>, KeyError> {
+    match members.remove("keys") {
+        Some(Value::Array(jwks)) => Ok(jwks),
+        _ => Err(KeyError::Member("keys")),
+    }
+}
+
+fn read_secret(jwk: Value) -> Result<Vec<VerifyingKey>, KeyError> {
+    let Value::Object(members) = jwk else { return Err(KeyError::Member("keys")) };
+    let members = Members(members);
+    members.check(Algorithm::Hs256, Purpose::Verify)?;
+    let Private::One(secret) = members.private(Algorithm::Hs256)? else {
+        return Err(KeyError::KindMismatch(Algorithm::Hs256));
+    };
+    let key = VerifyingKey::from_secret(&secret)?;
+    Ok(vec![match members.key_id()? {
+        Some(id) => key.with_key_id(id),
+        None => key,
+    }])
 }
 
 fn read(jwk: Value) -> Result<Vec<VerifyingKey>, KeyError> {

@@ -354,3 +354,35 @@ fn sets_are_bounded_and_strict() {
     assert_eq!(refused(&" ".repeat(600_000)), KeyError::TooLong);
     assert!(JwkSet::parse(r#"{"keys":[]}"#).unwrap().keys().is_empty());
 }
+
+#[test]
+fn secrets_are_read_from_a_kept_file_among_themselves_and_all_or_none() {
+    let secret =
+        |id: &str, len| json!({"kty": "oct", "kid": id, "k": base64url::encode(vec![1; len])});
+    let public = serde_json::from_str::<Value>(
+        &SigningKey::generate(EdDsa).unwrap().public_jwk("p").unwrap(),
+    )
+    .unwrap();
+    let kept = |keys: &Value| {
+        let set = JwkSet::parse_kept(&keys.to_string()).unwrap();
+        set.keys().iter().map(VerifyingKey::algorithm).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&secret("a", 32)), [Hs256]);
+    assert_eq!(kept(&public), [EdDsa]);
+    assert_eq!(kept(&json!({"keys": [secret("a", 32), secret("b", 32)]})), [Hs256, Hs256]);
+    assert_eq!(kept(&json!({"keys": [secret("a", 32), public]})), [EdDsa]);
+    assert_eq!(kept(&json!({"keys": [secret("a", 32), secret("b", 31)]})), []);
+    assert_eq!(kept(&with(&secret("a", 32), "key_ops", json!(["verify"]))), [Hs256]);
+    for (name, other) in [
+        ("key_ops", json!(["sign"])),
+        ("use", json!("enc")),
+        ("alg", json!("A256GCM")),
+        ("alg", json!("HS512")),
+        ("kid", json!(1)),
+    ] {
+        assert_eq!(kept(&with(&secret("a", 32), name, other)), [], "{name}");
+    }
+    let published = json!({"keys": [secret("a", 32)]}).to_string();
+    assert!(JwkSet::parse(&published).unwrap().keys().is_empty());
+    assert_eq!(JwkSet::parse_kept("{}").unwrap_err(), KeyError::Member("keys"));
+}

@@ -149,19 +149,56 @@ fn wycheproof_eddsa() {
 
 #[test]
 fn wycheproof_rs256() {
-    let file = wycheproof!("rsa_signature_2048_sha256");
-    // Policy: no public exponent below 65537 (NIST SP 800-56B section 6.2).
-    let policy = |group: &Value, _: &Value| group["publicKey"]["publicExponent"] == "03";
-    let tally = run(file, "sig", |group, _| public_key(Algorithm::Rs256, group), policy);
-    // One of the refused is "acceptable": its padding lacks a NULL that RFC 8017 asks for.
-    assert_eq!(tally, Tally { accepted: 7, refused: 250, refused_by_policy: 2 });
+    let files = [
+        (wycheproof!("rsa_signature_2048_sha256"), 7, 250, 2),
+        (wycheproof!("rsa_signature_3072_sha256"), 7, 251, 1),
+        (wycheproof!("rsa_signature_4096_sha256"), 7, 251, 0),
+        (wycheproof!("rsa_signature_8192_sha256"), 0, 251, 7),
+    ];
+    for (file, accepted, refused, refused_by_policy) in files {
+        // Policy: no public exponent below 65537 (NIST SP 800-56B section 6.2), and no modulus of
+        // which one signature costs more than a hundred others.
+        let policy = |group: &Value, _: &Value| {
+            group["publicKey"]["publicExponent"] == "03" || group["keySize"].as_u64() > Some(4096)
+        };
+        let tally = run(file, "sig", |group, _| public_key(Algorithm::Rs256, group), policy);
+        // One of the refused is "acceptable": its padding lacks a NULL that RFC 8017 asks for.
+        assert_eq!(tally, Tally { accepted, refused, refused_by_policy });
+    }
 }
 
 #[test]
 fn wycheproof_ps256() {
-    let file = wycheproof!("rsa_pss_2048_sha256_mgf1_32");
-    let tally = run(file, "sig", |group, _| public_key(Algorithm::Ps256, group), no_policy);
-    assert_eq!(tally, Tally { accepted: 63, refused: 45, refused_by_policy: 0 });
+    for file in [
+        wycheproof!("rsa_pss_2048_sha256_mgf1_32"),
+        wycheproof!("rsa_pss_3072_sha256_mgf1_32"),
+        wycheproof!("rsa_pss_4096_sha256_mgf1_32"),
+    ] {
+        let tally = run(file, "sig", |group, _| public_key(Algorithm::Ps256, group), no_policy);
+        assert_eq!(tally, Tally { accepted: 63, refused: 45, refused_by_policy: 0 });
+    }
+}
+
+/// RFC 7518 section 3.5: the salt is as long as the hash, and the mask is made with SHA-256.
+#[test]
+fn wycheproof_pss_with_another_salt_or_mask_is_not_ps256() {
+    for (file, of_ps256) in [
+        // Wrong for a scheme without salt, and just for that reason right for ours.
+        (wycheproof!("rsa_pss_2048_sha256_mgf1_0"), &["s_len changed to 32"][..]),
+        (wycheproof!("rsa_pss_2048_sha256_mgf1sha1_20"), &[]),
+    ] {
+        let file: Value = serde_json::from_str(file).unwrap();
+        let mut accepted = Vec::new();
+        for group in list(&file, "testGroups") {
+            let key = public_key(Algorithm::Ps256, group).unwrap();
+            for vector in list(group, "tests") {
+                if key.verify(&bytes(vector, "msg"), &bytes(vector, "sig")).is_ok() {
+                    accepted.push(text(vector, "comment"));
+                }
+            }
+        }
+        assert_eq!(accepted, of_ps256);
+    }
 }
 
 #[test]

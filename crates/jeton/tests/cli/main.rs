@@ -13,3 +13,4 @@ mod place;
 mod rehearsal;
 mod tokens;
 mod transfer;
+mod wycheproof;

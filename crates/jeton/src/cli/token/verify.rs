@@ -17,7 +17,8 @@ use crate::cli::{fetch, moment, secret_input};
 /// What a token is held against.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Verify {
-    /// The JWK set: a file, an https URL, or http on this machine
+    /// The JWK set: a file, an https URL, or http on this machine. A file may hold one JWK alone, and
+    /// the secrets of HS256
     #[arg(long, value_name = "FILE|URL")]
     jwks: String,
     #[command(flatten)]
@@ -32,8 +33,7 @@ pub(in crate::cli) struct Verify {
 
 /// Reads a token from standard input; done when it is valid, failed with the reason when not.
 pub(in crate::cli) fn run(verify: &Verify, output: Output) -> Result<(), Failure> {
-    let keys = JwkSet::parse(&set(&verify.jwks, &verify.trust)?)
-        .map_err(|error| Failure::usage(format!("the JWK set {error}")).at(&verify.jwks))?;
+    let keys = keys(&verify.jwks, &verify.trust)?;
     let token = secret_input::stdin("Token")?;
     let token = secret_input::text(&token, "the token")?;
     match check(token.trim(), &keys, verify, Clock::System.now()) {
@@ -46,11 +46,17 @@ pub(in crate::cli) fn run(verify: &Verify, output: Output) -> Result<(), Failure
     }
 }
 
-fn set(from: &str, trust: &Trust) -> Result<String, Failure> {
-    if !from.starts_with("http://") && !from.starts_with("https://") {
+fn keys(from: &str, trust: &Trust) -> Result<JwkSet, Failure> {
+    let keys = if from.starts_with("http://") || from.starts_with("https://") {
+        JwkSet::parse(&published(from, trust)?)
+    } else {
         let bytes = secret_input::file(Path::new(from))?;
-        return secret_input::text(&bytes, "the JWK set").map(|text| text.to_string());
-    }
+        JwkSet::parse_kept(&secret_input::text(&bytes, "the JWK set")?)
+    };
+    keys.map_err(|error| Failure::usage(format!("the JWK set {error}")).at(from))
+}
+
+fn published(from: &str, trust: &Trust) -> Result<String, Failure> {
     let url = fetch::url(from)?;
     let request = fetch::Request { method: "GET", url: &url, headers: "", body: "" };
     let answer = fetch::fetch(&request, trust)?;
