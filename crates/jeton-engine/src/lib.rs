@@ -27,6 +27,7 @@ mod source;
 mod upkeep;
 pub mod verify;
 
+pub mod certificate;
 pub mod client;
 pub mod clock;
 pub mod engine;
