@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
-use jeton_dialect::{Dialect, Dialects, Incoming};
+use jeton_dialect::{Dialect, Dialects, Incoming, load};
 use jeton_engine::claims::CustomClaims;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock};
 use jeton_engine::clock::{Random, Time};
@@ -192,13 +192,23 @@ fn rfc6749_reads_basic_form_decoded_first_and_raw_second() {
 }
 
 #[test]
-fn rfc6749_challenges_only_who_used_the_header() {
-    let dialect = dialect("rfc6749");
+fn a_challenge_is_for_who_used_the_header_unless_the_dialect_says_always() {
     let mut headers = HeaderMap::new();
     let refusal = decision(Err(Reason::SecretWrong.into()));
-    assert!(!text(&dialect, &refusal, &headers).contains("www-authenticate"));
+    let challenged = |dialect: &Dialect, headers: &HeaderMap| {
+        text(dialect, &refusal, headers).contains("www-authenticate: Basic realm=")
+    };
+    let text = include_str!("../../../dialects/rfc6749/dialect.toml");
+    let always = dialect("rfc6749");
+    let from = "headers = { WWW-Authenticate = 'Basic realm=\"token\"' }";
+    assert!(text.contains(from));
+    let text = text.replace(from, "challenge = 'Basic realm=\"token\"'");
+    let asked = load(&"mine".parse().unwrap(), "mine/dialect.toml", &text).unwrap();
+    assert!(challenged(&always, &headers));
+    assert!(!challenged(&asked, &headers));
     headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic YTpi"));
-    assert!(text(&dialect, &refusal, &headers).contains("www-authenticate: Basic realm="));
+    assert!(challenged(&always, &headers));
+    assert!(challenged(&asked, &headers));
 }
 
 #[test]
@@ -238,7 +248,7 @@ token = "{access_token}"
 refused = { status = 400 }
 server_error = { status = 500 }
 "#;
-    let dialect = jeton_dialect::load(&"basic".parse().unwrap(), "basic", text).unwrap();
+    let dialect = load(&"basic".parse().unwrap(), "basic", text).unwrap();
     assert_eq!(dialect.terms().authentication, [AuthenticationMethod::ClientSecretBasic]);
     let mut headers = with_type("application/x-www-form-urlencoded");
     for body in ["client_id=a&client_secret=b", "client_id=a"] {

@@ -33,7 +33,7 @@ pub(crate) struct Asked<'a> {
 impl Asked<'_> {
     /// The answer that says no.
     pub(crate) fn refuse(&self, error: &Error, reference: Reference) -> Response<Full<Bytes>> {
-        refusal::answer(error, reference, &self.site.realm.realm().name, self.headers)
+        refusal::answer(error, reference, &self.site.realm.realm().name)
     }
 }
 

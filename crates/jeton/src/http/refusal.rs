@@ -1,9 +1,7 @@
 //! What callers of the protocol's endpoints hear when the answer is no: RFC 6749 section 5.2, with
 //! constant texts and the reference under which the log knows more.
 
-use http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -15,12 +13,12 @@ use jeton_engine::name::RealmName;
 pub(crate) const REFERENCE: HeaderName = HeaderName::from_static("jeton-reference");
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The answer to a request that came with these headers.
+/// The answer in this realm. Every 401 carries a challenge (RFC 9110 section 15.5.2), also where the
+/// secret came in the form and RFC 6749 section 5.2 would do without.
 pub(crate) fn answer(
     error: &Error,
     reference: Reference,
     realm: &RealmName,
-    asked_with: &HeaderMap,
 ) -> Response<Full<Bytes>> {
     let kind = error.kind();
     let (status, code) = row(kind);
@@ -32,7 +30,7 @@ pub(crate) fn answer(
     let mut response = json(status, code, description);
     let headers = response.headers_mut();
     put(headers, REFERENCE, reference.as_str());
-    if status == StatusCode::UNAUTHORIZED && asked_with.contains_key(AUTHORIZATION) {
+    if status == StatusCode::UNAUTHORIZED {
         put(headers, WWW_AUTHENTICATE, &format!("Basic realm=\"{realm}\""));
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {

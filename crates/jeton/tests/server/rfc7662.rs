@@ -148,7 +148,7 @@ async fn the_caller_must_be_a_client_by_header_or_by_form() {
         let by_form =
             asking.post(realm, PATH, "", "token=x&client_id=orders&client_secret=wrong").await;
         assert_refused(&by_form, 401, "invalid_client");
-        assert_eq!(by_form.header("www-authenticate"), None);
+        assert_eq!(by_form.header("www-authenticate"), wrong.header("www-authenticate"));
         let nobody = asking.post(realm, PATH, "", "token=x").await;
         assert_refused(&nobody, 401, "invalid_client");
         let bearer = asking.post(realm, PATH, "Authorization: Bearer x\r\n", "token=x").await;
