@@ -32,6 +32,7 @@ mod introspect;
 mod jwks;
 pub(crate) mod listener;
 mod metadata;
+mod mistakes;
 mod original;
 mod peer;
 mod question;
@@ -43,6 +44,7 @@ mod token;
 use body::BodyLimits;
 use endpoint::Endpoint;
 use listener::{Answers, ListenerLimits};
+use mistakes::Mistakes;
 use route::{Found, Path, Routes, Site};
 use token::After;
 
@@ -53,6 +55,7 @@ pub(crate) struct Front {
     trusted_proxies: Vec<IpNet>,
     body: BodyLimits,
     in_flight: Semaphore,
+    mistakes: Mistakes,
 }
 
 impl Front {
@@ -68,6 +71,7 @@ impl Front {
             trusted_proxies: server.trusted_proxies.clone(),
             body: BodyLimits { bytes_max: server.body_bytes_max, timeout: server.body_timeout },
             in_flight: Semaphore::new(server.requests_in_flight_max),
+            mistakes: Mistakes::default(),
         })
     }
 

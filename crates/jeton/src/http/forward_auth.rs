@@ -1,6 +1,7 @@
 //! Forward-auth: a gateway asks whether a request may pass. Yes is 204 with the caller's identity in
 //! headers, or 200 to a gateway that puts the caller's path behind ours; no is 401 or 403 with the
-//! challenge of RFC 6750 section 3.
+//! challenge of RFC 6750 section 3, or 403 alone where the gateway asks for something malformed. A
+//! fault is 503, which is no answer: every gateway then lets nothing pass.
 //!
 //! Every identity header is in every yes, empty where there is nothing to say: a gateway that copies
 //! them overwrites whatever the caller had sent under these names. What comes in under them is not
@@ -45,8 +46,12 @@ pub(crate) async fn answer(
     let asked = Asked { front, site, request, peer };
     let demand = match Demand::read(site, request) {
         Ok(demand) => demand,
-        // The gateway's own mistake: it must not pass for an answer about a token.
-        Err(mistake) => return json(StatusCode::BAD_REQUEST, "invalid_request", mistake),
+        // Not the caller's mistake, so no challenge: no other token would help. Its operator is told.
+        Err(mistake) => {
+            let gateway = peer.ip().to_canonical();
+            front.mistakes.tell(&site.realm.realm().name, gateway, mistake);
+            return json(StatusCode::FORBIDDEN, "invalid_request", mistake);
+        }
     };
     let original = asked.original(demand.behind);
     let token = match presented(request.headers()) {

@@ -206,14 +206,15 @@ async fn nothing_that_a_caller_sends_is_a_requirement() {
 }
 
 #[tokio::test]
-async fn a_gateways_own_mistake_is_no_answer_about_a_token() {
+async fn a_gateways_own_mistake_is_a_no_that_asks_for_no_other_token() {
     let asking = Asking::begin(REALMS).await;
     for realm in BOTH {
         let headers = bearer(&asking.token(realm).await);
         for query in ["scope=", "audience=", "scopes=read", "scope=a%22b", "x=1"] {
             let target = format!("/{realm}/oauth2/verify?{query}");
             let answer = verify(&asking.running, &target, &headers).await;
-            assert_eq!((answer.status, answer.header("www-authenticate")), (400, None), "{query}");
+            assert_eq!((answer.status, answer.header("www-authenticate")), (403, None), "{query}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
             assert!(answer.body.contains("\"error_description\":\""), "{query}");
             assert_eq!(identity(&answer), [None; 4]);
         }
