@@ -240,7 +240,6 @@ mod tests {
                     query: request.query(),
                     headers: &request.headers,
                     body: Ok(&request.body),
-                    source: std::net::Ipv4Addr::LOCALHOST.into(),
                 };
                 let asked = dialect.read(&incoming);
                 let asked = asked.unwrap_or_else(|error| panic!("{}: {error}", dialect.name()));

@@ -64,6 +64,9 @@ impl Dialect {
     }
 }
 
+/// The longest client assertion that is read, in bytes, unless the file says otherwise.
+pub(crate) const ASSERTION_BYTES_MAX: usize = 16 * 1024;
+
 /// How a request is read.
 #[derive(Debug)]
 pub(crate) struct Asking {
@@ -76,6 +79,10 @@ pub(crate) struct Asking {
     pub(crate) basic: bool,
     /// Whether credentials are read from the parameters.
     pub(crate) post: bool,
+    /// Whether an assertion among the parameters is read (RFC 7521 section 4.2).
+    pub(crate) assertion: bool,
+    /// Whether an identifier alone is read: a certificate may prove it (RFC 8705 section 2).
+    pub(crate) named: bool,
     pub(crate) parameters: Vec<Parameter>,
     /// Where our parameters stand among `parameters`.
     pub(crate) ours: Ours,
@@ -111,6 +118,8 @@ pub(crate) struct Parameter {
 pub(crate) struct Ours {
     pub(crate) client_id: Option<usize>,
     pub(crate) client_secret: Option<usize>,
+    pub(crate) client_assertion: Option<usize>,
+    pub(crate) client_assertion_type: Option<usize>,
     pub(crate) grant_type: Option<usize>,
     pub(crate) scope: Option<usize>,
     pub(crate) resource: Option<usize>,

@@ -1,6 +1,6 @@
 //! Questions about a token: introspection (RFC 7662 section 2.1) and revocation (RFC 7009 section
-//! 2.1) ask in one way, whatever dialects the realm mounts: a form, with the client's secret in the
-//! header or among the parameters.
+//! 2.1) ask in one way, whatever dialects the realm mounts: a form, in which the client may
+//! authenticate in any way that there is.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use http::Method;
 use jeton_engine::error::{Kind, Refusal};
 use jeton_engine::request::TokenQuestion;
 
-use crate::dialect::{Asking, Check, Decoding, Ours, Parameter, Query};
+use crate::dialect::{ASSERTION_BYTES_MAX, Asking, Check, Decoding, Ours, Parameter, Query};
 use crate::read::{Asked, Incoming};
 
 /// A question about a token, read. Owns what had to be decoded and borrows the rest.
@@ -16,9 +16,11 @@ pub struct Question<'a>(Asked<'a>);
 
 const CLIENT_ID: usize = 0;
 const CLIENT_SECRET: usize = 1;
-const TOKEN: usize = 2;
+const CLIENT_ASSERTION: usize = 2;
+const CLIENT_ASSERTION_TYPE: usize = 3;
+const TOKEN: usize = 4;
 /// Known so that it is refused in the URL like the others. We find a token without any hint.
-const TOKEN_TYPE_HINT: usize = 3;
+const TOKEN_TYPE_HINT: usize = 5;
 
 static ASKING: LazyLock<Asking> = LazyLock::new(|| {
     let parameter = |name: &str, bytes_max| Parameter {
@@ -33,20 +35,28 @@ static ASKING: LazyLock<Asking> = LazyLock::new(|| {
         query: Query::KnownRefused,
         basic: true,
         post: true,
+        assertion: true,
+        named: true,
         parameters: vec![
             parameter("client_id", 255),
             parameter("client_secret", 1024),
+            parameter("client_assertion", ASSERTION_BYTES_MAX),
+            parameter("client_assertion_type", 255),
             parameter("token", usize::MAX),
             parameter("token_type_hint", usize::MAX),
         ],
         ours: Ours {
             client_id: Some(CLIENT_ID),
             client_secret: Some(CLIENT_SECRET),
+            client_assertion: Some(CLIENT_ASSERTION),
+            client_assertion_type: Some(CLIENT_ASSERTION_TYPE),
             ..Ours::default()
         },
         checks: vec![
             Check::Length(CLIENT_ID),
             Check::Length(CLIENT_SECRET),
+            Check::Length(CLIENT_ASSERTION),
+            Check::Length(CLIENT_ASSERTION_TYPE),
             Check::Length(TOKEN_TYPE_HINT),
             Check::Credentials(None),
             Check::Present(TOKEN, Kind::MissingParameter),
@@ -93,18 +103,13 @@ mod tests {
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
         }
-        let incoming = Incoming {
-            method: &Method::POST,
-            query,
-            headers: &headers,
-            body: Ok(body.as_bytes()),
-            source: std::net::Ipv4Addr::LOCALHOST.into(),
-        };
+        let incoming =
+            Incoming { method: &Method::POST, query, headers: &headers, body: Ok(body.as_bytes()) };
         let question = Question::read(&incoming).map_err(|refusal| refusal.reason)?;
         let asked = question.question();
         let method = match &asked.credentials {
             Credentials::Secret(secret) => Some(secret.method),
-            Credentials::None => None,
+            _ => None,
         };
         Ok((asked.token.to_owned(), method))
     }
@@ -124,7 +129,7 @@ mod tests {
         let other = "token=t&client_id=c";
         assert_eq!(read(None, BASIC, other), Err(Reason::AuthenticationTwice));
         assert_eq!(read(None, None, "token=t"), Err(Reason::AuthenticationMissing));
-        assert_eq!(read(None, None, other), Err(Reason::AuthenticationMissing));
+        assert_eq!(read(None, None, other), Ok(("t".to_owned(), None)));
     }
 
     #[test]

@@ -5,13 +5,12 @@ mod form;
 mod given;
 mod json;
 
-use std::net::IpAddr;
-
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use jeton_engine::error::{Kind, Reason, Refusal};
 use jeton_engine::request::{
-    AuthenticationMethod, Credentials, Reading, SecretCredentials, TokenRequest,
+    AssertionCredentials, AuthenticationMethod, Credentials, Reading, SecretCredentials,
+    TokenRequest,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -30,13 +29,10 @@ pub struct Incoming<'a> {
     pub headers: &'a HeaderMap,
     /// Its body; or why there is none: [`Reason::BodyTooLarge`] or [`Reason::BodyIncomplete`].
     pub body: Result<&'a [u8], Reason>,
-    /// Where the caller is.
-    pub source: IpAddr,
 }
 
 /// What was asked. Owns what had to be decoded and borrows the rest.
 pub struct Asked<'a> {
-    source: IpAddr,
     asking: &'a Asking,
     given: Given<'a>,
     basic: Option<Basic>,
@@ -123,7 +119,7 @@ impl<'a> Asked<'a> {
             (Query::Ignored | Query::Read | Query::KnownRefused, _) => {}
         }
         given.refuse_twice()?;
-        let mut asked = Self { source: incoming.source, asking, given, basic: None };
+        let mut asked = Self { asking, given, basic: None };
         for check in &asking.checks {
             asked.check(check, incoming.headers)?;
         }
@@ -140,12 +136,7 @@ impl Asked<'_> {
         for at in [ours.resource, ours.audience].into_iter().flatten() {
             audiences.extend(self.given.texts(at));
         }
-        TokenRequest {
-            source: self.source,
-            credentials: self.credentials(),
-            scope: text(ours.scope),
-            audiences,
-        }
+        TokenRequest { credentials: self.credentials(), scope: text(ours.scope), audiences }
     }
 
     /// The value of a parameter, by its place in the list of parameters.
@@ -162,14 +153,26 @@ impl Asked<'_> {
         }
         let ours = &self.asking.ours;
         let text = |at: Option<usize>| at.and_then(|at| self.given.text(at));
-        match (text(ours.client_id), text(ours.client_secret)) {
-            // Where only Basic is listed, parameters are not credentials, whatever their names.
+        let client_id = text(ours.client_id);
+        // Only the ways that the file lists are credentials, whatever parameters are called.
+        if self.asking.assertion
+            && let Some(assertion) = text(ours.client_assertion)
+        {
+            let assertion_type = text(ours.client_assertion_type).unwrap_or_default();
+            return Credentials::Assertion(AssertionCredentials {
+                client_id,
+                assertion_type,
+                assertion,
+            });
+        }
+        match (client_id, text(ours.client_secret)) {
             (Some(client_id), Some(secret)) if self.asking.post => {
                 Credentials::Secret(SecretCredentials {
                     method: AuthenticationMethod::ClientSecretPost,
                     readings: smallvec![Reading { client_id, secret }],
                 })
             }
+            (Some(client_id), None) if self.asking.named => Credentials::Named(client_id),
             _ => Credentials::None,
         }
     }
@@ -215,20 +218,25 @@ impl Asked<'_> {
     /// One way of authenticating, and not two (RFC 6749 section 2.3).
     fn check_credentials(&mut self, headers: &HeaderMap) -> Result<(), Reason> {
         let ours = &self.asking.ours;
-        let has_secret = ours.client_secret.is_some_and(|at| self.given.text(at).is_some());
+        let is_given = |at: Option<usize>| at.is_some_and(|at| self.given.text(at).is_some());
+        let has_secret = is_given(ours.client_secret);
+        let has_assertion = is_given(ours.client_assertion) || is_given(ours.client_assertion_type);
         if self.asking.basic && headers.contains_key(AUTHORIZATION) {
             self.basic = Basic::read(headers)?;
         }
         if let Some(basic) = &self.basic {
             let is_same = |client_id: &str| !basic.readings(Some(client_id)).is_empty();
-            if has_secret || !self.repeated_client_id().is_none_or(is_same) {
+            if has_secret || has_assertion || !self.repeated_client_id().is_none_or(is_same) {
                 return Err(Reason::AuthenticationTwice);
             }
             return Ok(());
         }
+        if has_secret && has_assertion {
+            return Err(Reason::AuthenticationTwice);
+        }
         match self.credentials() {
             Credentials::None => Err(Reason::AuthenticationMissing),
-            Credentials::Secret(_) => Ok(()),
+            Credentials::Secret(_) | Credentials::Assertion(_) | Credentials::Named(_) => Ok(()),
         }
     }
 }
@@ -253,6 +261,8 @@ mod tests {
             query: Query::Ignored,
             basic,
             post,
+            assertion: false,
+            named: false,
             parameters: vec![parameter("id"), parameter("secret")],
             ours: Ours { client_id: Some(0), client_secret: Some(1), ..Ours::default() },
             checks: vec![Check::Credentials(None)],
@@ -267,7 +277,6 @@ mod tests {
             query: None,
             headers: &headers,
             body: Ok(br#"{"id":"a","secret":"b"}"#),
-            source: std::net::Ipv4Addr::LOCALHOST.into(),
         };
         Asked::read(&asking, &incoming).map(drop).map_err(|refusal| refusal.reason)
     }

@@ -3,7 +3,6 @@
 #![cfg(test)]
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -53,13 +52,8 @@ fn read(content_type: &'static str, body: &[u8], authorization: Option<&[u8]>) -
     {
         headers.insert(AUTHORIZATION, value);
     }
-    let incoming = Incoming {
-        method: &Method::POST,
-        query: None,
-        headers: &headers,
-        body: Ok(body),
-        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-    };
+    let incoming =
+        Incoming { method: &Method::POST, query: None, headers: &headers, body: Ok(body) };
     let asked = OPEN.read(&incoming).map_err(|refusal| refusal.reason)?;
     let request = asked.request();
     let Credentials::Secret(secret) = &request.credentials else { panic!("no credentials") };

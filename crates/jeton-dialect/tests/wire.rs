@@ -7,7 +7,6 @@
     reason = "a test assumes and fails"
 )]
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -16,6 +15,7 @@ use jeton_dialect::{Dialect, Dialects, Incoming, load};
 use jeton_engine::claims::CustomClaims;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock};
 use jeton_engine::clock::{Random, Time};
+use jeton_engine::confirmation::Confirmation;
 use jeton_engine::error::{Error, Kind, Reason, Refusal};
 use jeton_engine::event::Reference;
 use jeton_engine::request::{AuthenticationMethod, Credentials, TokenRequest};
@@ -43,6 +43,7 @@ fn client() -> Arc<Client> {
         networks: Vec::new(),
         authentication: Vec::new(),
         claims: CustomClaims::default(),
+        proof: None,
         secrets: Vec::new(),
         created_at: NOW,
         changed_at: NOW,
@@ -54,6 +55,7 @@ fn issued() -> Issued {
     Issued {
         access_token: AccessToken::new("the.token".to_owned()),
         client: client(),
+        confirmation: Confirmation::default(),
         issued_at: NOW,
         expires_at: Some(Time::from_seconds(NOW.seconds() + 3600)),
         scope: "read".parse().unwrap(),
@@ -68,8 +70,7 @@ fn decision(outcome: Result<Issued, Error>) -> Decision {
 
 /// A POST with a body of this type.
 fn post<'a>(method: &'a Method, headers: &'a HeaderMap, body: &'a [u8]) -> Incoming<'a> {
-    let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Incoming { method, query: None, headers, body: Ok(body), source }
+    Incoming { method, query: None, headers, body: Ok(body) }
 }
 
 fn with_type(content_type: &str) -> HeaderMap {
@@ -102,7 +103,7 @@ fn readings(request: &TokenRequest<'_>) -> Vec<String> {
             .iter()
             .map(|reading| format!("{}/{}", reading.client_id, reading.secret))
             .collect(),
-        Credentials::None => panic!("no credentials"),
+        other => panic!("no secret: {other:?}"),
     }
 }
 

@@ -7,10 +7,20 @@ pub(crate) use secret::digest_of;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason};
 use crate::live::LiveClient;
 use crate::request::Credentials;
+use crate::spent::ToSpend;
+
+/// A client that has proved who it is.
+pub(crate) struct Authenticated {
+    pub(crate) live: Arc<LiveClient>,
+    /// What it has used for that and may not use again. Not spent yet.
+    pub(crate) spend: SmallVec<[ToSpend; 2]>,
+}
 
 /// Finds out which client is asking, and whether it may: enabled, unlocked, from where it is.
 ///
@@ -19,9 +29,14 @@ use crate::request::Credentials;
 pub(crate) async fn authenticate(
     deciding: Deciding<'_>,
     credentials: &Credentials<'_>,
-) -> Result<Arc<LiveClient>, Error> {
+) -> Result<Authenticated, Error> {
     match credentials {
         Credentials::None => Err(Reason::AuthenticationMissing.into()),
-        Credentials::Secret(presented) => secret::authenticate(deciding, presented).await,
+        Credentials::Secret(presented) => {
+            let live = secret::authenticate(deciding, presented).await?;
+            Ok(Authenticated { live, spend: SmallVec::new() })
+        }
+        Credentials::Assertion(_) => Err(Reason::AuthenticationMethod.into()),
+        Credentials::Named(_) => Err(Reason::AuthenticationMissing.into()),
     }
 }

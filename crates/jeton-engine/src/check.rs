@@ -10,6 +10,7 @@ use jeton_jose::jwt::Claims;
 
 use crate::client::{Client, ClientStatus};
 use crate::clock::Time;
+use crate::confirmation::{CNF, Confirmation};
 use crate::engine::Engine;
 use crate::error::Fault;
 use crate::issue::{digest_of_text, digest_of_token};
@@ -42,6 +43,8 @@ pub struct Says {
     pub scope: Scope,
     /// Who it is for.
     pub audiences: Vec<Box<str>>,
+    /// What it is bound to.
+    pub confirmation: Confirmation,
     /// When it was issued.
     pub issued_at: Time,
     /// From when on it holds, where it says so.
@@ -171,6 +174,7 @@ fn read_claims(
         client_id,
         scope: claims.text("scope").ok()?.unwrap_or_default().parse().ok()?,
         audiences: claims.audiences().ok()?.into_iter().map(Into::into).collect(),
+        confirmation: Confirmation::from_claim(claims.value(CNF)).ok()?,
         issued_at: time("iat").ok()??,
         not_before: time("nbf").ok()?,
         expires_at: time("exp").ok()?,
@@ -191,6 +195,7 @@ fn read_record(record: TokenRecord) -> Says {
         subject: record.subject.as_str().into(),
         scope: record.scope,
         audiences: record.audiences.iter().map(|audience| audience.as_str().into()).collect(),
+        confirmation: record.confirmation,
         issued_at: record.issued_at,
         not_before: None,
         expires_at: record.expires_at,

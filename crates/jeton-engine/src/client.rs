@@ -1,11 +1,14 @@
 //! Clients: what is known of one, and what it may do.
 
+pub mod proof;
+
 use std::fmt;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::claims::CustomClaims;
+use crate::client::proof::{Proof, SenderConstraint};
 use crate::clock::Time;
 use crate::name::{Audience, ClientId, RealmName, SecretId, Subject};
 use crate::request::AuthenticationMethod;
@@ -39,6 +42,9 @@ pub struct Client {
     pub networks: Vec<IpNet>,
     /// The ways it may authenticate; any way of presenting its secret when empty.
     pub authentication: Vec<AuthenticationMethod>,
+    /// What it proves itself with where it does not show a secret, and what its tokens are bound
+    /// to. Boxed, for most clients have nothing of it, and all are held in memory.
+    pub proof: Option<Box<Proof>>,
     /// What it adds to its tokens, where the dialect leaves their shape to the realm.
     pub claims: CustomClaims,
     /// Its secrets, the oldest first.
@@ -58,6 +64,20 @@ impl Client {
     /// What its tokens are about.
     pub fn subject(&self) -> &str {
         self.subject.as_ref().map_or_else(|| self.id.as_str(), Subject::as_str)
+    }
+
+    /// Whether it may authenticate in this way. A client that was registered for one way cannot
+    /// use another.
+    pub fn may_authenticate_by(&self, method: AuthenticationMethod) -> bool {
+        match self.authentication.as_slice() {
+            [] => method.shows_secret(),
+            allowed => allowed.contains(&method),
+        }
+    }
+
+    /// What its tokens are bound to.
+    pub fn sender_constraint(&self) -> SenderConstraint {
+        self.proof.as_ref().map(|proof| proof.sender).unwrap_or_default()
     }
 }
 
@@ -136,6 +156,9 @@ pub enum SecretDigest {
     Generated([u8; 32]),
     /// Argon2id, as a PHC string, of a secret that somebody chose or brought along.
     Supplied(Box<str>),
+    /// The secret itself, encrypted under the master key: an HMAC (`client_secret_jwt`) cannot be
+    /// checked with less. Good for nothing else.
+    Sealed(Box<[u8]>),
 }
 
 impl fmt::Debug for SecretDigest {
@@ -143,6 +166,7 @@ impl fmt::Debug for SecretDigest {
         formatter.write_str(match self {
             Self::Generated(_) => "Generated([redacted])",
             Self::Supplied(_) => "Supplied([redacted])",
+            Self::Sealed(_) => "Sealed([redacted])",
         })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::error::{Error, Fault, Refusal};
 use crate::event::{Event, EventKind, Reference};
 use crate::guesses::Guesses;
 use crate::issue::issue;
+use crate::key_source::KeySource;
 use crate::live::Memory;
 pub use crate::live::{PublishedKeys, RealmState};
 use crate::manage::Manage;
@@ -25,7 +25,7 @@ use crate::name::{ClientId, RealmName};
 use crate::realm::Realm;
 use crate::recorder::Recorder;
 use crate::remembered::Remembered;
-use crate::request::TokenRequest;
+use crate::request::{Caller, TokenRequest};
 use crate::slow_hash::SlowHash;
 use crate::store::{Revision, Store};
 use crate::terms::{Terms, TokenShape};
@@ -42,6 +42,8 @@ pub struct Parts {
     pub random: Random,
     /// What signing keys are encrypted under.
     pub master_key: MasterKey,
+    /// Where other parties' keys come from.
+    pub key_source: Arc<dyn KeySource>,
     /// How slowly supplied secrets are hashed, and what wrong guesses cost.
     pub settings: Settings,
 }
@@ -182,10 +184,10 @@ impl Engine {
         &self,
         realm: &RealmState,
         terms: &Terms,
-        source: IpAddr,
+        caller: Caller<'_>,
         asked: Result<TokenRequest<'_>, Refusal>,
     ) -> Decision {
-        let deciding = self.deciding(realm, terms, source);
+        let deciding = self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(request) => issue(deciding, &request).await,
             Err(refusal) => Err(Error::from(refusal)),
@@ -203,10 +205,10 @@ impl Engine {
         &self,
         realm: &RealmState,
         terms: &Terms,
-        source: IpAddr,
+        caller: Caller<'_>,
         fault: Fault,
     ) -> Decision {
-        let deciding = self.deciding(realm, terms, source);
+        let deciding = self.deciding(realm, terms, caller);
         self.answered(deciding, EventKind::TokenRefused, Err(Error::Fault(fault)))
     }
 
@@ -214,11 +216,11 @@ impl Engine {
         &'a self,
         realm: &'a RealmState,
         terms: &'a Terms,
-        source: IpAddr,
+        caller: Caller<'a>,
     ) -> Deciding<'a> {
         let now = self.parts.clock.now();
         let reference = Reference::new(&self.parts.random);
-        Deciding { engine: self, realm, terms, source, now, reference }
+        Deciding { engine: self, realm, terms, caller, now, reference }
     }
 
     /// How many slow hashes were run since the engine was opened.
@@ -268,7 +270,7 @@ impl Engine {
             realm: deciding.realm.realm.name.clone(),
             kind,
             client_id,
-            source: Some(deciding.source),
+            source: Some(deciding.caller.source),
             detail,
         });
     }

@@ -181,6 +181,8 @@ reasons! {
     AuthenticationMissing, "authentication_missing", InvalidClient, "the client did not authenticate";
     AuthenticationTwice, "authentication_twice", SeveralAuthentications, "the client authenticated in more than one way (RFC 6749 section 2.3)";
     AuthenticationMethod, "authentication_method", InvalidClient, "the client may not authenticate in this way";
+    CertificateMissing, "certificate_missing", InvalidClient, "the client must show its certificate in TLS and did not";
+    ProofMissing, "proof_missing", InvalidDpopProof, "the client's tokens are bound to a DPoP key, and no proof came with the request";
     ClientUnknown, "client_unknown", InvalidClient, "no client has this identifier";
     SecretWrong, "secret_wrong", InvalidClient, "the secret is wrong";
     SecretExpired, "secret_expired", InvalidClient, "the secret is right but has expired";
@@ -245,6 +247,8 @@ kinds! {
     UnsupportedGrantType, "unsupported_grant_type", Some(Self::InvalidRequest), "The grant type is not supported.";
     InvalidScope, "invalid_scope", Some(Self::InvalidRequest), "The scope is malformed or more than the client may have.";
     InvalidTarget, "invalid_target", Some(Self::InvalidRequest), "The resource or audience is unknown or not allowed.";
+    InvalidDpopProof, "invalid_dpop_proof", Some(Self::InvalidRequest), "The DPoP proof is missing, malformed or does not fit the request.";
+    UseDpopNonce, "use_dpop_nonce", Some(Self::InvalidDpopProof), "The DPoP proof must have the nonce that comes with this answer.";
     InvalidClient, "invalid_client", Some(Self::Refused), "Client authentication failed.";
     MalformedAuthorization, "malformed_authorization", Some(Self::InvalidClient), "The Authorization header does not decode.";
     Forbidden, "forbidden", Some(Self::InvalidClient), "The client may not have a token.";

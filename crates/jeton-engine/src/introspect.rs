@@ -1,10 +1,9 @@
 //! Introspection (RFC 7662): resource servers may ask about every token of the realm, any other
 //! client about its own. About others' tokens nobody learns anything.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::authenticate::authenticate;
+use crate::authenticate::{Authenticated, authenticate};
 use crate::check::ActiveToken;
 use crate::client::{Client, ClientRole};
 use crate::deciding::Deciding;
@@ -12,7 +11,8 @@ use crate::engine::Engine;
 use crate::error::{Error, Refusal};
 use crate::event::EventKind;
 use crate::live::RealmState;
-use crate::request::TokenQuestion;
+use crate::request::{Caller, TokenQuestion};
+use crate::spent::spend;
 use crate::terms::Terms;
 use crate::token::Answered;
 
@@ -31,10 +31,10 @@ impl Engine {
         &self,
         realm: &RealmState,
         terms: &Terms,
-        source: IpAddr,
+        caller: Caller<'_>,
         asked: Result<TokenQuestion<'_>, Refusal>,
     ) -> Answered<Introspected> {
-        let deciding = self.deciding(realm, terms, source);
+        let deciding = self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(question) => introspect(deciding, &question).await,
             Err(refusal) => Err(Error::from(refusal)),
@@ -47,7 +47,9 @@ async fn introspect(
     deciding: Deciding<'_>,
     question: &TokenQuestion<'_>,
 ) -> Result<Introspected, Error> {
-    let live = authenticate(deciding, &question.credentials).await?;
+    let Authenticated { live, spend: to_spend } =
+        authenticate(deciding, &question.credentials).await?;
+    spend(deciding, &to_spend).await?;
     let caller = Arc::clone(&live.client);
     let token = deciding.engine.check(deciding.realm, question.token).await?;
     let theirs = |token: &ActiveToken| {

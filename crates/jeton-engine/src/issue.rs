@@ -2,7 +2,8 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::authenticate::authenticate;
+use crate::authenticate::{Authenticated, authenticate};
+use crate::bind::bind;
 use crate::client::Client;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
@@ -12,6 +13,7 @@ use crate::live::LiveClient;
 use crate::mint::{Grant, mint, token_id};
 use crate::name::NameError;
 use crate::request::TokenRequest;
+use crate::spent::spend;
 use crate::terms::TokenShape;
 use crate::token::{AccessToken, Issued, TokenDigest, TokenFormat, TokenOrigin, TokenRecord};
 
@@ -27,11 +29,13 @@ pub(crate) async fn issue(
     let realm = state.realm();
     spare_the_source(deciding)?;
 
-    let live = authenticate(deciding, &request.credentials).await?;
+    let Authenticated { live, spend: to_spend } =
+        authenticate(deciding, &request.credentials).await?;
     let client = &live.client;
     let refused = |reason| refuse(reason, client);
     let (scope, scope_is_as_asked) = narrow(realm, client, request.scope).map_err(refused)?;
     let audiences = audiences(realm, terms, client, &request.audiences).map_err(refused)?;
+    let confirmation = bind(deciding, client).map_err(refused)?;
     let allowance = count(deciding, &live)?;
 
     let issued_at = now.whole_second();
@@ -43,11 +47,13 @@ pub(crate) async fn issue(
         client,
         scope: &scope,
         audiences: &audiences,
+        confirmation,
         id: &id,
         issued_at,
         expires_at,
     };
     let token = mint(shape, &grant, state, &engine.parts.random)?;
+    spend(deciding, &to_spend).await?;
     if let TokenShape::Stored(_) = shape {
         // Durable before the answer leaves: a crash loses no token that a client has.
         let record = record(&grant, &token, TokenFormat::Stored, TokenOrigin::Endpoint)?;
@@ -56,6 +62,7 @@ pub(crate) async fn issue(
     Ok(Issued {
         access_token: AccessToken::new(token),
         client: client.clone(),
+        confirmation,
         issued_at,
         expires_at,
         scope,
@@ -66,8 +73,9 @@ pub(crate) async fn issue(
 
 /// The realm's limits of each source address, before anything is looked at.
 fn spare_the_source(deciding: Deciding<'_>) -> Result<(), Error> {
-    let Deciding { realm, source, now, .. } = deciding;
-    let counted = realm.memory.source_windows.count(source, &realm.realm().source_limits, now);
+    let Deciding { realm, caller, now, .. } = deciding;
+    let counted =
+        realm.memory.source_windows.count(caller.source, &realm.realm().source_limits, now);
     match counted {
         Ok(_) => Ok(()),
         Err(allowance) => {
@@ -117,6 +125,7 @@ pub(crate) fn record(
         subject: grant.client.subject().parse().map_err(not_a_subject)?,
         scope: grant.scope.clone(),
         audiences: grant.audiences.to_vec(),
+        confirmation: grant.confirmation,
         issued_at: grant.issued_at,
         expires_at: grant.expires_at,
         revoked_at: None,

@@ -5,13 +5,16 @@
 //! The way of one request is told in `issue.rs`; management comes through [`manage::Manage`].
 
 mod authenticate;
+mod bind;
 pub mod check;
 pub mod claims;
+pub mod confirmation;
 mod deciding;
 mod grant;
 mod guesses;
 pub mod introspect;
 mod issue;
+pub mod key_source;
 mod limiter;
 mod live;
 mod mint;
@@ -24,6 +27,7 @@ mod sealed;
 mod sign;
 mod slow_hash;
 mod source;
+pub mod spent;
 mod upkeep;
 pub mod verify;
 

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::claims::CustomClaims;
 use crate::client::ClientRole;
+use crate::client::proof::Proof;
 use crate::clock::Time;
 use crate::engine::Parts;
 use crate::error::Fault;
@@ -80,6 +81,8 @@ pub struct NewClient {
     pub role: ClientRole,
     /// What it adds to its tokens.
     pub claims: CustomClaims,
+    /// What it proves itself with beside secrets, and what its tokens are bound to.
+    pub proof: Proof,
     /// Its first secret.
     pub secret: NewSecret,
     /// What people call that secret.
@@ -131,6 +134,8 @@ pub struct ClientChange {
     pub role: Option<ClientRole>,
     /// What it adds to its tokens.
     pub claims: Option<CustomClaims>,
+    /// What it proves itself with beside secrets, and what its tokens are bound to.
+    pub proof: Option<Proof>,
 }
 
 /// A secret that has just been made; shown once.

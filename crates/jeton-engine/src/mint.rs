@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::clock::{Random, Time};
+use crate::confirmation::{CNF, Confirmation};
 use crate::error::Fault;
 use crate::live::RealmState;
 use crate::name::{Audience, TokenId};
@@ -24,6 +25,7 @@ pub(crate) struct Grant<'a> {
     pub(crate) client: &'a Client,
     pub(crate) scope: &'a Scope,
     pub(crate) audiences: &'a [Audience],
+    pub(crate) confirmation: Confirmation,
     pub(crate) id: &'a TokenId,
     pub(crate) issued_at: Time,
     pub(crate) expires_at: Option<Time>,
@@ -135,6 +137,10 @@ fn claims(claims: &[(String, ClaimValue)], grant: &Grant<'_>) -> Vec<u8> {
                 }
             }
         }
+    }
+    // Whatever the dialect's claims are: a token must not lose what it is bound to on its way.
+    if let Some(confirmation) = grant.confirmation.claim() {
+        object.value(CNF, &confirmation);
     }
     object.end()
 }

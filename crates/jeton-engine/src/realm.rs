@@ -1,8 +1,11 @@
 //! Realms: what configuration says of one.
 
+pub mod proving;
+
 use crate::claims::CustomClaims;
 use crate::limit::Limit;
 use crate::name::{Audience, RealmName};
+use crate::realm::proving::Proving;
 use crate::rotate::Rotation;
 use crate::scope::Scope;
 use crate::terms::{Lifetime, TokenShape};
@@ -28,6 +31,8 @@ pub struct Realm {
     pub lifetime_max: Option<Lifetime>,
     /// The longest life that configuration gives any of its tokens.
     pub lifetime_longest: Lifetime,
+    /// How its clients prove who they are, and what their tokens are bound to.
+    pub proving: Proving,
     /// When its signing keys are rotated.
     pub rotation: Rotation,
     /// The limits of each client; the dialect's when absent, none when empty.

@@ -1,8 +1,6 @@
 //! Revocation (RFC 7009): a client takes back its own token. Durable before the answer leaves.
 
-use std::net::IpAddr;
-
-use crate::authenticate::authenticate;
+use crate::authenticate::{Authenticated, authenticate};
 use crate::check::{ActiveToken, Says};
 use crate::deciding::Deciding;
 use crate::engine::Engine;
@@ -11,7 +9,8 @@ use crate::event::{Event, EventKind, Reference};
 use crate::issue::refuse;
 use crate::live::RealmState;
 use crate::mint::token_id;
-use crate::request::TokenQuestion;
+use crate::request::{Caller, TokenQuestion};
+use crate::spent::spend;
 use crate::terms::Terms;
 use crate::token::{Answered, TokenOrigin, TokenRecord};
 
@@ -22,10 +21,10 @@ impl Engine {
         &self,
         realm: &RealmState,
         terms: &Terms,
-        source: IpAddr,
+        caller: Caller<'_>,
         asked: Result<TokenQuestion<'_>, Refusal>,
     ) -> Answered<()> {
-        let deciding = self.deciding(realm, terms, source);
+        let deciding = self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(question) => revoke(deciding, &question).await,
             Err(refusal) => Err(Error::from(refusal)),
@@ -35,8 +34,10 @@ impl Engine {
 }
 
 async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<(), Error> {
-    let Deciding { engine, realm, source, now, .. } = deciding;
-    let live = authenticate(deciding, &question.credentials).await?;
+    let Deciding { engine, realm, now, .. } = deciding;
+    let Authenticated { live, spend: to_spend } =
+        authenticate(deciding, &question.credentials).await?;
+    spend(deciding, &to_spend).await?;
     let caller = &live.client;
     let Some(token) = engine.check(realm, question.token).await? else {
         return Ok(());
@@ -51,7 +52,7 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
         realm: realm.realm().name.clone(),
         kind: EventKind::TokenRevoked,
         client_id: Some(caller.id.clone()),
-        source: Some(source),
+        source: Some(deciding.caller.source),
         detail: Some(record.id.to_string().into()),
     };
     engine.parts.store.revoke(&record, &event).await.map_err(Fault::from)?;
@@ -83,6 +84,7 @@ fn record(deciding: Deciding<'_>, token: &ActiveToken) -> Result<TokenRecord, Fa
             .iter()
             .filter_map(|audience| audience.parse().ok())
             .collect(),
+        confirmation: token.says.confirmation,
         issued_at: *issued_at,
         expires_at: *expires_at,
         revoked_at: Some(deciding.now),

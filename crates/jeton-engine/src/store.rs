@@ -12,6 +12,7 @@ use crate::error::Fault;
 use crate::event::{Event, Reference};
 use crate::key::KeyRecord;
 use crate::name::{ClientId, KeyId, RealmName, TokenId};
+use crate::spent::Spent;
 use crate::token::{TokenDigest, TokenRecord};
 
 /// What the engine needs kept.
@@ -143,14 +144,21 @@ pub trait Store: Send + Sync + 'static {
     /// The event with this reference.
     async fn event(&self, reference: Reference) -> Result<Option<Event>, StoreError>;
 
-    /// Removes at most `count` rows that nobody needs any more: tokens that expired before
-    /// `tokens_before`, events and changes from before `events_before`. Says how many went.
-    async fn remove_expired(
+    /// Remembers that these were used up: all of them or, when one was and that is still
+    /// remembered at `now`, none. The place of the first that was used before. Many calls at a time
+    /// share one commit; of many servers that spend the same at once, one does.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when more is waiting to be written than the queue holds.
+    async fn spend(
         &self,
-        tokens_before: Time,
-        events_before: Time,
-        count: u32,
-    ) -> Result<u64, StoreError>;
+        realm: &RealmName,
+        spent: &[Spent],
+        now: Time,
+    ) -> Result<Option<usize>, StoreError>;
+
+    /// Removes at most `count` rows that nobody needs any more. Says how many went.
+    async fn remove_expired(&self, before: &Horizon, count: u32) -> Result<u64, StoreError>;
 
     /// What changed after `revision`, by anybody, in the order it happened.
     async fn changes(&self, revision: Revision) -> Result<Changes, StoreError>;
@@ -160,6 +168,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store can be read and written right now.
     async fn check(&self) -> Result<(), StoreError>;
+}
+
+/// From before when rows are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// Tokens that expired before this.
+    pub tokens: Time,
+    /// Events and changes from before this.
+    pub events: Time,
+    /// What was spent and need not be remembered since before this.
+    pub spent: Time,
 }
 
 /// Which tokens to list.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::client::Client;
 use crate::clock::Time;
+use crate::confirmation::Confirmation;
 use crate::error::Error;
 use crate::event::Reference;
 use crate::limit::Allowance;
@@ -32,6 +33,8 @@ pub struct Issued {
     pub access_token: AccessToken,
     /// The client that has it.
     pub client: Arc<Client>,
+    /// What it is bound to.
+    pub confirmation: Confirmation,
     /// When it was issued, a whole second.
     pub issued_at: Time,
     /// When it expires; `None`: never.
@@ -45,6 +48,11 @@ pub struct Issued {
 }
 
 impl Issued {
+    /// How it is to be used (RFC 6749 section 7.1).
+    pub fn token_type(&self) -> &'static str {
+        self.confirmation.token_type()
+    }
+
     /// The seconds the token lives from now on; `None`: for ever.
     pub fn expires_in(&self) -> Option<u64> {
         self.expires_at.map(|end| end.since(self.issued_at).as_secs())
@@ -108,6 +116,8 @@ pub struct TokenRecord {
     pub scope: Scope,
     /// Who it is for.
     pub audiences: Vec<Audience>,
+    /// What it is bound to.
+    pub confirmation: Confirmation,
     /// When it was issued.
     pub issued_at: Time,
     /// When it expires; `None`: never.

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::engine::{Engine, Parts};
 use crate::error::Fault;
 use crate::live::KEPT_LONGER;
-use crate::store::{Change, Changed, Revision};
+use crate::store::{Change, Changed, Horizon, Revision};
 
 const USES_EVERY: Duration = Duration::from_secs(5);
 const REMOVAL_EVERY: Duration = Duration::from_secs(10);
@@ -166,10 +166,12 @@ impl Engine {
             }
             loop {
                 let now = self.parts.clock.now();
-                let events_before = now.minus(self.parts.settings.events_kept_for);
-                let tokens_before = now.minus(KEPT_LONGER);
-                let store = &self.parts.store;
-                match store.remove_expired(tokens_before, events_before, REMOVAL_STEP).await {
+                let before = Horizon {
+                    tokens: now.minus(KEPT_LONGER),
+                    events: now.minus(self.parts.settings.events_kept_for),
+                    spent: now.minus(KEPT_LONGER),
+                };
+                match self.parts.store.remove_expired(&before, REMOVAL_STEP).await {
                     // A full step: there may be more. The pause lets tokens be written in between.
                     Ok(removed) if removed >= u64::from(REMOVAL_STEP) => {
                         sleep(Duration::from_millis(20)).await;

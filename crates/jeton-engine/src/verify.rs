@@ -1,13 +1,13 @@
 //! Forward-auth: may a request with this token pass a gateway?
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 use crate::check::ActiveToken;
 use crate::engine::Engine;
 use crate::error::{Error, Fault};
 use crate::event::EventKind;
 use crate::live::RealmState;
+use crate::request::Caller;
 use crate::scope::Scope;
 use crate::terms::Terms;
 use crate::token::Answered;
@@ -63,10 +63,10 @@ impl Engine {
         &self,
         realm: &RealmState,
         terms: &Terms,
-        source: IpAddr,
+        caller: Caller<'_>,
         why: Error,
     ) -> Answered<Infallible> {
-        let deciding = self.deciding(realm, terms, source);
+        let deciding = self.deciding(realm, terms, caller);
         self.answered(deciding, EventKind::AccessRefused, Err(why))
     }
 }

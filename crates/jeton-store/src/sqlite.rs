@@ -10,6 +10,7 @@ mod keys;
 mod reader;
 mod row;
 mod schema;
+mod spent;
 mod tokens;
 mod trouble;
 mod writer;
@@ -27,7 +28,8 @@ use jeton_engine::clock::Time;
 use jeton_engine::event::{Event, Reference};
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
-use jeton_engine::store::{Changes, Revision, Store, StoreError, TokenFilter};
+use jeton_engine::spent::Spent;
+use jeton_engine::store::{Changes, Horizon, Revision, Store, StoreError, TokenFilter};
 use jeton_engine::token::{TokenDigest, TokenRecord};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::error::TrySendError;
@@ -359,13 +361,19 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| events::one(connection, reference)).await
     }
 
-    async fn remove_expired(
+    async fn spend(
         &self,
-        tokens_before: Time,
-        events_before: Time,
-        count: u32,
-    ) -> Result<u64, StoreError> {
-        self.write(Write::RemoveExpired { tokens_before, events_before, count }).await
+        realm: &RealmName,
+        spent: &[Spent],
+        now: Time,
+    ) -> Result<Option<usize>, StoreError> {
+        let write = Write::Spend(Box::new((realm.clone(), spent.to_vec(), now)));
+        let first_known = self.write(write).await?;
+        Ok(first_known.checked_sub(1).and_then(|at| usize::try_from(at).ok()))
+    }
+
+    async fn remove_expired(&self, before: &Horizon, count: u32) -> Result<u64, StoreError> {
+        self.write(Write::RemoveExpired { before: *before, count }).await
     }
 
     async fn changes(&self, revision: Revision) -> Result<Changes, StoreError> {

@@ -17,6 +17,8 @@ mod keys;
 mod round_trip;
 #[path = "conformance/sample.rs"]
 mod sample;
+#[path = "conformance/spent.rs"]
+mod spent;
 #[path = "conformance/tokens.rs"]
 mod tokens;
 
@@ -64,6 +66,10 @@ macro_rules! conformance {
                 old_events_and_changes_are_removed
                 no_more_is_removed_than_asked
                 events_are_found_by_their_reference;
+            spent: what_is_spent_once_is_spent_in_its_realm
+                all_are_spent_or_none
+                of_many_that_spend_the_same_at_once_one_does
+                what_is_spent_is_remembered_until_its_end;
             feed: a_new_store_has_no_changes
                 changes_come_in_the_order_they_happened
                 what_is_no_change_is_not_told

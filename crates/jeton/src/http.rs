@@ -96,7 +96,7 @@ impl Front {
             Err(_) => Fault::Impossible("a request made the server panic; the log says where"),
         };
         let Ok(mount) = found.mount() else { return plain(StatusCode::INTERNAL_SERVER_ERROR) };
-        let decision = self.engine.fail(&found.site.realm, &mount.terms, source, fault);
+        let decision = self.engine.fail(&found.site.realm, &mount.terms, source.into(), fault);
         // A fault never challenges, so what the request's headers were does not matter.
         let answer = mount.dialect.write(&decision, &HeaderMap::new());
         response(answer, After::Close, version)
@@ -119,7 +119,7 @@ impl Front {
                 let source = peer.ip().to_canonical();
                 let fault =
                     Fault::Impossible("a request made the server panic; the log says where");
-                let failed = self.engine.fail(&site.realm, &site.terms, source, fault);
+                let failed = self.engine.fail(&site.realm, &site.terms, source.into(), fault);
                 let mut response = plain(StatusCode::INTERNAL_SERVER_ERROR);
                 refusal::put(response.headers_mut(), refusal::REFERENCE, failed.reference.as_str());
                 closing(response, After::Close, version)

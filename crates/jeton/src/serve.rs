@@ -8,6 +8,7 @@ use std::time::Duration;
 use jeton_engine::clock::{Clock, Random};
 use jeton_engine::engine::{Engine, Parts};
 use jeton_engine::error::Fault;
+use jeton_engine::key_source::NoKeySource;
 use jeton_store::{OpenError, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -125,8 +126,9 @@ impl Server {
         let addresses = (address(&listeners.public)?, address(&listeners.admin)?);
         let master_key = master_key::read(&config.storage.master_key, &random)?;
         let settings = config.settings;
-        let parts =
-            Parts { store: Arc::clone(&store) as Arc<_>, clock, random, master_key, settings };
+        let key_source = Arc::new(NoKeySource);
+        let kept = Arc::clone(&store) as Arc<_>;
+        let parts = Parts { store: kept, clock, random, master_key, key_source, settings };
         let engine = Engine::open(parts.clone(), config.engine_realms()).await?;
         ensure_keys(&engine, &config.realms).await?;
         let front = Arc::new(Front::new(&config.server, &config.realms, Arc::clone(&engine))?);

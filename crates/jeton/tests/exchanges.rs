@@ -10,14 +10,17 @@ use jeton_dialect::exchange::{
 };
 use jeton_dialect::{Answer, Dialects, Folder, Incoming};
 use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::proof::Proof;
 use jeton_engine::client::{ClientRole, ClientStatus, Lock};
 use jeton_engine::clock::{Clock, Random, Time};
 use jeton_engine::engine::{Engine, Parts, Settings};
 use jeton_engine::error::{Fault, Reason, Refusal};
 use jeton_engine::jose::Algorithm;
+use jeton_engine::key_source::NoKeySource;
 use jeton_engine::manage::{KeyMaterial, Manage, NewClient, NewSecret};
 use jeton_engine::master_key::MasterKey;
 use jeton_engine::realm::Realm;
+use jeton_engine::realm::proving::Proving;
 use jeton_engine::rotate::Rotation;
 use jeton_engine::scope::Scope;
 use jeton_engine::terms::{Lifetime, TokenShape};
@@ -39,6 +42,7 @@ fn realm() -> Realm {
         lifetime: None,
         lifetime_max: None,
         lifetime_longest: Lifetime::Never,
+        proving: Proving::default(),
         rotation: Rotation::default(),
         client_limits: None,
         source_limits: Vec::new(),
@@ -49,7 +53,8 @@ fn parts(store: Arc<SqliteStore>, clock: Clock, seed: u64) -> Parts {
     let master_key = MasterKey::generate(&Random::seeded(0)).parse().unwrap();
     // Exchanges are about the wire: the cheapest hash that there is proves as much.
     let settings = Settings { argon2_memory_kib: 8, argon2_passes: 1, ..Settings::default() };
-    Parts { store, clock, random: Random::seeded(seed), master_key, settings }
+    let (random, key_source) = (Random::seeded(seed), Arc::new(NoKeySource));
+    Parts { store, clock, random, master_key, key_source, settings }
 }
 
 async fn provision(manage: &Manage, realm: &Realm, cast: &Cast) {
@@ -74,6 +79,7 @@ async fn add(manage: &Manage, realm: &Realm, client: &CastClient) {
         networks: client.networks.clone(),
         authentication: client.authentication.clone(),
         role: ClientRole::default(),
+        proof: Proof::default(),
         claims: CustomClaims::default(),
         secret: NewSecret::Supplied(Zeroizing::new(client.secret.reveal().to_owned())),
         secret_name: None,
@@ -125,17 +131,16 @@ async fn answer(folder: &Folder, engine: &Engine, realm: &Realm, exchange: &Exch
         query: request.query(),
         headers: &request.headers,
         body: if is_too_large { Err(Reason::BodyTooLarge) } else { Ok(&request.body) },
-        source,
     };
     let asked = match request.path() == dialect.path() {
         true => dialect.read(&incoming),
         false => Err(Refusal::from(Reason::PathUnknown)),
     };
     let decision = match broken {
-        Some(fault) => engine.fail(&state, terms, source, fault),
+        Some(fault) => engine.fail(&state, terms, source.into(), fault),
         None => {
             let asked = asked.as_ref().map(|asked| asked.request()).map_err(Clone::clone);
-            engine.decide(&state, terms, source, asked).await
+            engine.decide(&state, terms, source.into(), asked).await
         }
     };
     dialect.write(&decision, &request.headers)

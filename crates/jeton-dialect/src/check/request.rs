@@ -4,14 +4,28 @@ use http::Method;
 use jeton_engine::error::Kind;
 use jeton_engine::request::AuthenticationMethod;
 
-use crate::dialect::{Asking, Check, Decoding, Ours, Parameter, Query};
+use crate::dialect::{ASSERTION_BYTES_MAX, Asking, Check, Decoding, Ours, Parameter, Query};
 use crate::problem::{Finder, suggestion};
 use crate::raw;
 use crate::said::Said;
 
 /// Our parameters, in the words of dialect files.
-const OURS: [&str; 6] =
-    ["grant_type", "client_id", "client_secret", "scope", "resource", "audience"];
+const OURS: [&str; 8] = [
+    "grant_type",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "scope",
+    "resource",
+    "audience",
+];
+/// Ways to authenticate that show an assertion.
+const BY_ASSERTION: [AuthenticationMethod; 2] =
+    [AuthenticationMethod::ClientSecretJwt, AuthenticationMethod::PrivateKeyJwt];
+/// Ways to authenticate that show a certificate.
+const BY_CERTIFICATE: [AuthenticationMethod; 2] =
+    [AuthenticationMethod::TlsClientAuth, AuthenticationMethod::SelfSignedTlsClientAuth];
 const METHODS: [&str; 4] = ["POST", "PUT", "PATCH", "GET"];
 const QUERIES: [&str; 2] = ["ignored", "refused"];
 const DECODINGS: [&str; 2] = ["json", "form"];
@@ -36,6 +50,8 @@ pub(super) fn compile(said: &Said<raw::Request>, finder: &mut Finder<'_>) -> Opt
         query: query?,
         basic: authentication.contains(&AuthenticationMethod::ClientSecretBasic),
         post: authentication.contains(&AuthenticationMethod::ClientSecretPost),
+        assertion: authentication.iter().any(|method| BY_ASSERTION.contains(method)),
+        named: authentication.iter().any(|method| BY_CERTIFICATE.contains(method)),
         ours: names.ours(),
         parameters: names.parameters,
         checks,
@@ -209,6 +225,7 @@ impl Names {
         let bytes_max = match word {
             "client_id" => 255,
             "client_secret" => 1024,
+            "client_assertion" => ASSERTION_BYTES_MAX,
             _ => 4096,
         };
         self.words.push(word.to_owned());
@@ -269,6 +286,8 @@ impl Names {
         Ours {
             client_id: self.position("client_id"),
             client_secret: self.position("client_secret"),
+            client_assertion: self.position("client_assertion"),
+            client_assertion_type: self.position("client_assertion_type"),
             grant_type: self.position("grant_type"),
             scope: self.position("scope"),
             resource: self.position("resource"),
@@ -348,19 +367,20 @@ fn complete(checks: &mut Vec<Check>, names: &Names) {
     }
 }
 
-/// With Basic among the ways to authenticate, identifier and secret need not be parameters.
+/// With other ways to authenticate than the secret among the parameters, identifier and secret need
+/// not be there.
 fn refuse_needless(
     said: &Said<raw::Request>,
     authentication: &[AuthenticationMethod],
     finder: &mut Finder<'_>,
 ) {
-    if !authentication.contains(&AuthenticationMethod::ClientSecretBasic) {
+    if authentication.iter().all(|method| *method == AuthenticationMethod::ClientSecretPost) {
         return;
     }
     let checks = said.checks.iter().flat_map(|checks| checks.iter());
     for word in checks.flat_map(|check| check.required.iter().flat_map(|words| words.iter())) {
         if matches!(word.as_str(), "client_id" | "client_secret") {
-            let message = format!("`{}` may also come in the Authorization header", word.value);
+            let message = format!("not every way of `authentication` has `{}`", word.value);
             finder.at(&word.span, message, "require `credentials` instead");
         }
     }
@@ -418,10 +438,20 @@ fn consistent(
         finder.at(&said.span, "parameters have nowhere to come from", remedy);
     }
     refuse_unread_secret(said, authentication, finder);
-    if authentication.contains(&AuthenticationMethod::ClientSecretPost) {
-        for word in ["client_id", "client_secret"] {
+    for method in authentication {
+        let needed: &[&str] = match method {
+            AuthenticationMethod::ClientSecretBasic => &[],
+            AuthenticationMethod::ClientSecretPost => &["client_id", "client_secret"],
+            AuthenticationMethod::ClientSecretJwt | AuthenticationMethod::PrivateKeyJwt => {
+                &["client_assertion", "client_assertion_type"]
+            }
+            AuthenticationMethod::TlsClientAuth | AuthenticationMethod::SelfSignedTlsClientAuth => {
+                &["client_id"]
+            }
+        };
+        for word in needed {
             if names.position(word).is_none() {
-                let message = format!("`client_secret_post` needs the parameter `{word}`");
+                let message = format!("`{method}` needs the parameter `{word}`");
                 let remedy = format!(
                     "add `{word} = \"{word}\"` (its name on the wire) to `[request.parameters]`"
                 );

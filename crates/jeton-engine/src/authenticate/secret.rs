@@ -22,10 +22,10 @@ pub(super) async fn authenticate(
     deciding: Deciding<'_>,
     presented: &SecretCredentials<'_>,
 ) -> Result<Arc<LiveClient>, Error> {
-    let Deciding { engine, source, now, .. } = deciding;
+    let Deciding { engine, caller, now, .. } = deciding;
     let found = find(deciding, presented);
     let live = found.as_deref();
-    let turn = engine.guesses.turn(source, live, now).await.map_err(refuse)?;
+    let turn = engine.guesses.turn(caller.source, live, now).await.map_err(refuse)?;
 
     let verdict = match verify(deciding, presented, live).await {
         Ok(verdict) => verdict,
@@ -147,7 +147,7 @@ async fn supplied(
         .enumerate()
         .filter_map(|(index, secret)| match &secret.digest {
             SecretDigest::Supplied(phc) => Some((index, &**phc)),
-            SecretDigest::Generated(_) => None,
+            SecretDigest::Generated(_) | SecretDigest::Sealed(_) => None,
         })
         .collect();
     // As many readings are hashed for a client that does not exist as for one that does.
@@ -185,21 +185,20 @@ fn may_enter(
     if live.is_locked(deciding.now) {
         return Err(Reason::ClientLocked);
     }
-    let allowed = &client.authentication;
-    if !allowed.is_empty() && !allowed.contains(&presented.method) {
+    if !client.may_authenticate_by(presented.method) {
         return Err(Reason::AuthenticationMethod);
     }
     let current = |secret: &Secret| secret.is_current(deciding.now);
     if !client.secrets.get(secret).is_some_and(current) {
         return Err(Reason::SecretExpired);
     }
-    may_have_token(client, deciding.source)
+    may_have_token(client, deciding.caller.source)
 }
 
 /// Notes that the client was right.
 fn welcome(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
     let client = &live.client;
-    live.run.right(SourceKey::from(deciding.source));
+    live.run.right(SourceKey::from(deciding.caller.source));
     if deciding.terms.lockout.is_some() {
         live.run.forget_failures();
     }

@@ -1,5 +1,6 @@
 //! Managing clients: make, change, disable, lock, unlock, delete, bring along.
 
+use crate::client::proof::Proof;
 use crate::client::{Client, ClientStatus, Lock, SecretDigest};
 use crate::event::EventKind;
 use crate::manage::{
@@ -50,6 +51,7 @@ impl Manage {
             networks: new.networks,
             authentication: new.authentication,
             claims: new.claims,
+            proof: boxed(new.proof),
             secrets: Vec::new(),
             created_at: now,
             changed_at: now,
@@ -176,6 +178,9 @@ impl Manage {
             replace(&mut client.authentication, change.authentication.as_ref());
             replace(&mut client.role, change.role.as_ref());
             replace(&mut client.claims, change.claims.as_ref());
+            if let Some(proof) = &change.proof {
+                client.proof = boxed(proof.clone());
+            }
             check(realm, client)?;
             Ok(*client != before)
         })
@@ -275,6 +280,11 @@ impl Manage {
         self.client(realm, id).await?;
         Err(ManageError::Conflict(describe(realm, id)))
     }
+}
+
+/// Nothing is kept of a proof that says nothing.
+fn boxed(proof: Proof) -> Option<Box<Proof>> {
+    (!proof.is_empty()).then(|| Box::new(proof))
 }
 
 fn replace<T: Clone>(place: &mut T, new: Option<&T>) {

@@ -1,6 +1,7 @@
 //! Managing tokens: make by hand, list, revoke.
 
 use crate::client::ClientStatus;
+use crate::confirmation::Confirmation;
 use crate::event::EventKind;
 use crate::grant::{audiences, expiry, lifetime, narrow};
 use crate::issue::{digest_of_token, record};
@@ -51,6 +52,7 @@ impl Manage {
             client: &client,
             scope: &scope,
             audiences: &audiences,
+            confirmation: Confirmation::default(),
             id: &id,
             issued_at,
             expires_at: expiry(issued_at, lives),

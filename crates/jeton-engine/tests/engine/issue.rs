@@ -308,17 +308,13 @@ async fn a_client_calls_from_its_networks_only() {
 #[tokio::test]
 async fn what_could_not_be_read_or_has_no_credentials_is_refused() {
     let stage = Stage::new().await;
-    let source = "192.0.2.1".parse().unwrap();
-    let nothing = TokenRequest {
-        source,
-        credentials: Credentials::None,
-        scope: None,
-        audiences: Default::default(),
-    };
-    let decision = stage.engine.decide(&stage.state(), &terms(), source, Ok(nothing)).await;
+    let caller = jeton_engine::request::Caller::from(std::net::IpAddr::from([192, 0, 2, 1]));
+    let nothing =
+        TokenRequest { credentials: Credentials::None, scope: None, audiences: Default::default() };
+    let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(nothing)).await;
     assert_eq!(reason(&decision), Reason::AuthenticationMissing);
     let unread = Err(Reason::BodyMalformed.into());
-    let decision = stage.engine.decide(&stage.state(), &terms(), source, unread).await;
+    let decision = stage.engine.decide(&stage.state(), &terms(), caller, unread).await;
     assert_eq!(reason(&decision), Reason::BodyMalformed);
     assert_eq!(decision.at, time(0));
 }

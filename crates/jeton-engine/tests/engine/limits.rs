@@ -126,15 +126,14 @@ async fn one_realms_requests_are_not_counted_in_another() {
     let other = Realm { name: "other".parse().unwrap(), ..main.clone() };
     stage.engine.reconfigure(vec![main, other.clone()]).await.unwrap();
     let elsewhere = stage.engine.realm(&other.name).unwrap();
-    let source = "192.0.2.1".parse().unwrap();
+    let caller = jeton_engine::request::Caller::from(std::net::IpAddr::from([192, 0, 2, 1]));
     let asked = || jeton_engine::request::TokenRequest {
-        source,
         credentials: jeton_engine::request::Credentials::None,
         scope: None,
         audiences: Default::default(),
     };
     for expected in [Reason::AuthenticationMissing, Reason::RateLimited] {
-        let decision = stage.engine.decide(&elsewhere, &terms(), source, Ok(asked())).await;
+        let decision = stage.engine.decide(&elsewhere, &terms(), caller, Ok(asked())).await;
         assert_eq!(crate::stage::reason(&decision), expected);
     }
     stage.issued(&terms(), &Ask::new("orders", &secret)).await;

@@ -12,9 +12,11 @@ use jeton_engine::error::{Error, Fault, Kind, Reason};
 use jeton_engine::introspect::Introspected;
 use jeton_engine::jose::Algorithm;
 use jeton_engine::key::KeyRecord;
+use jeton_engine::key_source::NoKeySource;
 use jeton_engine::manage::{KeyMaterial, Manage, NewClient, NewSecret};
 use jeton_engine::name::{ClientId, RealmName};
 use jeton_engine::realm::Realm;
+use jeton_engine::realm::proving::Proving;
 use jeton_engine::request::{
     AuthenticationMethod, Credentials, Reading, SecretCredentials, TokenQuestion, TokenRequest,
 };
@@ -54,6 +56,7 @@ impl Stage {
             clock: Clock::fixed(Time::from_seconds(START)),
             random: Random::seeded(1),
             master_key: "ab".repeat(32).parse().unwrap(),
+            key_source: Arc::new(NoKeySource),
             settings,
         };
         Self::on(parts, realm).await
@@ -138,12 +141,11 @@ impl Stage {
 
     pub(crate) async fn ask(&self, terms: &Terms, ask: &Ask<'_>) -> Decision {
         let request = TokenRequest {
-            source: ask.source,
             credentials: ask.credentials(),
             scope: ask.scope,
             audiences: ask.audiences.iter().copied().collect(),
         };
-        self.engine.decide(&self.state(), terms, ask.source, Ok(request)).await
+        self.engine.decide(&self.state(), terms, ask.source.into(), Ok(request)).await
     }
 
     /// Asks, and is given a token.
@@ -171,12 +173,12 @@ impl Stage {
 
     pub(crate) async fn introspect(&self, ask: &Ask<'_>, token: &str) -> Answered<Introspected> {
         let question = TokenQuestion { credentials: ask.credentials(), token };
-        self.engine.introspect(&self.state(), &terms(), ask.source, Ok(question)).await
+        self.engine.introspect(&self.state(), &terms(), ask.source.into(), Ok(question)).await
     }
 
     pub(crate) async fn revoke(&self, ask: &Ask<'_>, token: &str) -> Answered<()> {
         let question = TokenQuestion { credentials: ask.credentials(), token };
-        self.engine.revoke(&self.state(), &terms(), ask.source, Ok(question)).await
+        self.engine.revoke(&self.state(), &terms(), ask.source.into(), Ok(question)).await
     }
 }
 
@@ -268,6 +270,7 @@ pub(crate) fn realm() -> Realm {
         scopes: "".parse().unwrap(),
         token: TokenShape::stored(),
         claims: "{}".parse().unwrap(),
+        proving: Proving::default(),
         lifetime: None,
         lifetime_max: None,
         lifetime_longest: Lifetime::seconds(3600),

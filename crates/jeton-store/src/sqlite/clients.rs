@@ -17,11 +17,11 @@ use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events, tokens};
 
 const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, \
-    audiences, lifetime_seconds, networks, authentication, claims, created_at, changed_at, \
-    revision";
+    audiences, lifetime_seconds, networks, authentication, claims, proof, created_at, \
+    changed_at, revision";
 
 const SECRET_COLUMNS: &str =
-    "client_id, id, name, generated, supplied, created_at, expires_at, last_used_at";
+    "client_id, id, name, generated, supplied, sealed, created_at, expires_at, last_used_at";
 
 const STATUSES: &[(&str, ClientStatus)] =
     &[("enabled", ClientStatus::Enabled), ("disabled", ClientStatus::Disabled)];
@@ -32,10 +32,10 @@ const ROLES: &[(&str, ClientRole)] =
 /// Adds a client.
 pub(super) fn add(connection: &Connection, client: &Client, event: &Event) -> Result<u64, Trouble> {
     let sql = "INSERT INTO client (realm, id, name, subject, status, role, lock, \
-        locked_until, scope, audiences, lifetime_seconds, networks, authentication, claims, \
+        locked_until, scope, audiences, lifetime_seconds, networks, authentication, claims, proof, \
         created_at, changed_at, revision) \
         VALUES (:realm, :id, :name, :subject, :status, :role, :lock, :locked_until, :scope, \
-        :audiences, :lifetime, :networks, :authentication, :claims, :created_at, :changed_at, \
+        :audiences, :lifetime, :networks, :authentication, :claims, :proof, :created_at, :changed_at, \
         :revision)";
     match write(connection, sql, client) {
         Err(Trouble::Sqlite(error)) if is_duplicate(&error) => {
@@ -56,7 +56,7 @@ pub(super) fn replace(
     let sql = "UPDATE client SET name = :name, subject = :subject, status = :status, role = :role, \
         lock = :lock, locked_until = :locked_until, scope = :scope, audiences = :audiences, \
         lifetime_seconds = :lifetime, networks = :networks, authentication = :authentication, \
-        claims = :claims, created_at = :created_at, changed_at = :changed_at, revision = :revision \
+        claims = :claims, proof = :proof, created_at = :created_at, changed_at = :changed_at, revision = :revision \
         WHERE realm = :realm AND id = :id AND revision = :revision - 1";
     if write(connection, sql, client)? == 0 {
         let exists = connection
@@ -206,6 +206,7 @@ fn write(connection: &Connection, sql: &str, client: &Client) -> Result<usize, T
         ":networks": list_text(&client.networks)?,
         ":authentication": list_text(&client.authentication)?,
         ":claims": (!client.claims.is_empty()).then(|| client.claims.to_string()),
+        ":proof": client.proof.as_ref().map(ToString::to_string),
         ":created_at": client.created_at.milliseconds(),
         ":changed_at": client.changed_at.milliseconds(),
         ":revision": integer(client.revision)?,
@@ -216,12 +217,14 @@ fn write(connection: &Connection, sql: &str, client: &Client) -> Result<usize, T
 fn write_secrets(connection: &Connection, client: &Client) -> Result<(), Trouble> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO secret (realm, client_id, position, id, name, generated, supplied, \
-         created_at, expires_at, last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         sealed, created_at, expires_at, last_used_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     for (position, secret) in client.secrets.iter().enumerate() {
-        let (generated, supplied) = match &secret.digest {
-            SecretDigest::Generated(digest) => (Some(digest), None),
-            SecretDigest::Supplied(text) => (None, Some(&**text)),
+        let (generated, supplied, sealed) = match &secret.digest {
+            SecretDigest::Generated(digest) => (Some(digest), None, None),
+            SecretDigest::Supplied(text) => (None, Some(&**text), None),
+            SecretDigest::Sealed(bytes) => (None, None, Some(&**bytes)),
         };
         insert.execute(params![
             client.realm.as_str(),
@@ -231,6 +234,7 @@ fn write_secrets(connection: &Connection, client: &Client) -> Result<(), Trouble
             secret.name.as_deref(),
             generated,
             supplied,
+            sealed,
             secret.created_at.milliseconds(),
             secret.expires_at.map(Time::milliseconds),
             secret.last_used_at.map(Time::milliseconds),
@@ -290,6 +294,7 @@ fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
         networks: columns.list()?,
         authentication: columns.list()?,
         claims: columns.parsed_if_any()?.unwrap_or_default(),
+        proof: columns.parsed_if_any()?.map(Box::new),
         secrets: Vec::new(),
         created_at: columns.time()?,
         changed_at: columns.time()?,
@@ -313,10 +318,15 @@ fn read_secret(row: &Row<'_>) -> Result<Secret, Trouble> {
     Ok(Secret {
         id: columns.parsed()?,
         name: columns.value()?,
-        digest: match (columns.value()?, columns.value()?) {
-            (Some(digest), None) => SecretDigest::Generated(digest),
-            (None, Some(text)) => SecretDigest::Supplied(text),
-            _ => return Err(columns.unreadable(&"and generated must not both be there or absent")),
+        digest: match (columns.value()?, columns.value()?, columns.value::<Option<Vec<u8>>>()?) {
+            (Some(digest), None, None) => SecretDigest::Generated(digest),
+            (None, Some(text), None) => SecretDigest::Supplied(text),
+            (None, None, Some(bytes)) => SecretDigest::Sealed(bytes.into()),
+            _ => {
+                return Err(
+                    columns.unreadable(&"is not the only one of generated, supplied and sealed")
+                );
+            }
         },
         created_at: columns.time()?,
         expires_at: columns.time_if_any()?,

@@ -10,11 +10,18 @@ use crate::error::OpenError;
 use crate::migrate::{Applied, Migration, pending};
 
 /// Every schema there ever was, in order.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "start",
-    sql: include_str!("../../migrations/sqlite/0001_start.sql"),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "start",
+        sql: include_str!("../../migrations/sqlite/0001_start.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "proof",
+        sql: include_str!("../../migrations/sqlite/0002_proof.sql"),
+    },
+];
 
 const REMEMBER: &str = "CREATE TABLE IF NOT EXISTS migration (\
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, \

@@ -13,11 +13,12 @@ use super::{changes, events};
 
 /// Writes a token.
 pub(super) const INSERT: &str = "INSERT INTO token \
-    (realm, id, digest, format, name, client_id, subject, scope, audiences, issued_at, \
-     expires_at, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    (realm, id, digest, format, name, client_id, subject, scope, audiences, confirmation, \
+     issued_at, expires_at, revoked_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scope, audiences, \
-    issued_at, expires_at, revoked_at";
+    confirmation, issued_at, expires_at, revoked_at";
 
 /// Leaves out the tokens that went with their client.
 const IS_THERE: &str = "NOT EXISTS (SELECT 1 FROM deleted_client WHERE \
@@ -46,6 +47,7 @@ pub(super) fn keep_with(insert: &mut Statement<'_>, token: &TokenRecord) -> Resu
         token.subject.as_str(),
         token.scope.to_string(),
         list_text(&token.audiences)?,
+        token.confirmation.claim().map(|claim| claim.to_string()),
         token.issued_at.milliseconds(),
         token.expires_at.map(Time::milliseconds),
         token.revoked_at.map(Time::milliseconds),
@@ -241,6 +243,7 @@ fn read(row: &Row<'_>) -> Result<TokenRecord, Trouble> {
         subject: columns.parsed()?,
         scope: columns.parsed()?,
         audiences: columns.list()?,
+        confirmation: columns.parsed_if_any()?.unwrap_or_default(),
         issued_at: columns.time()?,
         expires_at: columns.time_if_any()?,
         revoked_at: columns.time_if_any()?,

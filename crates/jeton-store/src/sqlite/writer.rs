@@ -12,7 +12,8 @@ use jeton_engine::clock::Time;
 use jeton_engine::event::Event;
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
-use jeton_engine::store::StoreError;
+use jeton_engine::spent::Spent;
+use jeton_engine::store::{Horizon, StoreError};
 use jeton_engine::token::TokenRecord;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, Statement};
@@ -22,7 +23,9 @@ use tokio::sync::{oneshot, watch};
 use super::checkpoint::Checkpointer;
 use super::reader::Shared;
 use super::trouble::Trouble;
-use super::{Location, SqliteSettings, changes, clients, connect, events, keys, schema, tokens};
+use super::{
+    Location, SqliteSettings, changes, clients, connect, events, keys, schema, spent, tokens,
+};
 use crate::error::OpenError;
 
 /// Something to be written.
@@ -40,7 +43,8 @@ pub(super) enum Write {
     RevokeToken(Box<(RealmName, TokenId, Event)>),
     Revoke(Box<(TokenRecord, Event)>),
     KeepEvents(Vec<Event>),
-    RemoveExpired { tokens_before: Time, events_before: Time, count: u32 },
+    Spend(Box<(RealmName, Vec<Spent>, Time)>),
+    RemoveExpired { before: Horizon, count: u32 },
     Check,
 }
 
@@ -186,6 +190,8 @@ fn transact(connection: &Connection, jobs: &[Job]) -> Result<Vec<Outcome>, Troub
     for job in jobs {
         outcomes.push(match &job.write {
             Write::KeepToken(kept) => keep_token(&mut insert_token, &mut insert_event, kept)?,
+            // No savepoint here either: this fails only when nothing can be written at all.
+            Write::Spend(_) => Ok(job.write.perform(connection)?),
             write => isolate(connection, write)?,
         });
     }
@@ -248,9 +254,8 @@ impl Write {
             Self::RevokeToken(write) => tokens::revoke(connection, &write.0, &write.1, &write.2),
             Self::Revoke(write) => tokens::revoke_or_keep(connection, &write.0, &write.1),
             Self::KeepEvents(events) => events::keep_all(connection, events),
-            Self::RemoveExpired { tokens_before, events_before, count } => {
-                remove_expired(connection, *tokens_before, *events_before, *count)
-            }
+            Self::Spend(write) => spent::spend(connection, &write.0, &write.1, write.2),
+            Self::RemoveExpired { before, count } => remove_expired(connection, before, *count),
             Self::Check => {
                 let mut update =
                     connection.prepare_cached("UPDATE probe SET checks = checks + 1")?;
@@ -266,21 +271,18 @@ impl Write {
             Self::KeepToken(_)
                 | Self::KeepEvents(_)
                 | Self::NoteSecretUses(_)
+                | Self::Spend(_)
                 | Self::RemoveExpired { .. }
                 | Self::Check
         )
     }
 }
 
-fn remove_expired(
-    connection: &Connection,
-    tokens_before: Time,
-    events_before: Time,
-    count: u32,
-) -> Result<u64, Trouble> {
+fn remove_expired(connection: &Connection, before: &Horizon, count: u32) -> Result<u64, Trouble> {
     let count = u64::from(count);
-    let mut removed = tokens::remove(connection, tokens_before, count)?;
-    removed += events::remove(connection, events_before, count - removed)?;
-    removed += changes::remove(connection, events_before, count - removed)?;
+    let mut removed = tokens::remove(connection, before.tokens, count)?;
+    removed += spent::remove(connection, before.spent, count - removed)?;
+    removed += events::remove(connection, before.events, count - removed)?;
+    removed += changes::remove(connection, before.events, count - removed)?;
     Ok(removed)
 }

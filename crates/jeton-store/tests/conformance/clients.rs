@@ -11,7 +11,7 @@ use jeton_engine::store::{Changed, Revision, Store, StoreError, TokenFilter};
 use jeton_engine::terms::Lifetime;
 use jeton_engine::token::TokenOrigin;
 
-use crate::sample::{at, client, event, id, main, other, secret, token};
+use crate::sample::{at, before, client, event, id, main, other, secret, token};
 
 fn full() -> Client {
     let mut full = client("orders");
@@ -188,7 +188,7 @@ pub(crate) async fn a_client_made_again_has_nothing_of_the_old_one(store: Arc<dy
         store.add_client(&first, &event(EventKind::ClientCreated)).await.unwrap();
         store.keep_token(token(round * 2), None).await.unwrap();
         // Also when every row has been removed meanwhile.
-        store.remove_expired(at(9999), at(-1), 100).await.unwrap();
+        store.remove_expired(&before(at(9999), at(-1)), 100).await.unwrap();
         store.keep_token(token(round * 2 + 1), None).await.unwrap();
         let tokens = store.tokens(&main(), &TokenFilter::default(), None, 10).await.unwrap();
         assert_eq!(tokens, [token(round * 2 + 1)]);

@@ -9,7 +9,7 @@ use jeton_engine::key::KeyStatus;
 use jeton_engine::store::{Change, Changed, Changes, Revision, Store, StoreError};
 use tokio::time::{Instant, timeout};
 
-use crate::sample::{at, client, event, id, key, main, token};
+use crate::sample::{at, before, client, event, id, key, main, token};
 
 /// A change is obeyed within a second; this much of it is the store's.
 const WELL_WITHIN_A_SECOND: Duration = Duration::from_millis(400);
@@ -71,7 +71,7 @@ pub(crate) async fn changes_come_in_the_order_they_happened(store: Arc<dyn Store
 pub(crate) async fn what_is_no_change_is_not_told(store: Arc<dyn Store>) {
     store.keep_token(token(1), Some(event(EventKind::TokenIssued))).await.unwrap();
     store.keep_events(&[event(EventKind::TokenRefused)]).await.unwrap();
-    store.remove_expired(at(9999), at(-1), 10).await.unwrap();
+    store.remove_expired(&before(at(9999), at(-1)), 10).await.unwrap();
     store.check().await.unwrap();
     let none = Changes { revision: Revision(0), changed: Changed::These(Vec::new()) };
     assert_eq!(store.changes(Revision(0)).await.unwrap(), none);
@@ -108,19 +108,19 @@ pub(crate) async fn removed_changes_are_everything(store: Arc<dyn Store>) {
         created.at = at(seconds);
         store.add_client(&client(name), &created).await.unwrap();
     }
-    let before = store.changes(Revision(0)).await.unwrap().revision;
+    let newest = store.changes(Revision(0)).await.unwrap().revision;
     // Two events and two changes.
-    assert_eq!(store.remove_expired(at(-1), at(3), 100).await.unwrap(), 4);
-    let everything = Changes { revision: before, changed: Changed::Everything };
+    assert_eq!(store.remove_expired(&before(at(-1), at(3)), 100).await.unwrap(), 4);
+    let everything = Changes { revision: newest, changed: Changed::Everything };
     assert_eq!(store.changes(Revision(0)).await.unwrap(), everything);
-    assert_eq!(store.changes(Revision(before.0 - 2)).await.unwrap(), everything);
+    assert_eq!(store.changes(Revision(newest.0 - 2)).await.unwrap(), everything);
     let last = Changed::These(vec![Change::Client(main(), id("c"))]);
-    assert_eq!(store.changes(Revision(before.0 - 1)).await.unwrap().changed, last);
+    assert_eq!(store.changes(Revision(newest.0 - 1)).await.unwrap().changed, last);
     // With the last one gone too, the newest revision is still known.
-    assert_eq!(store.remove_expired(at(-1), at(99), 100).await.unwrap(), 2);
-    assert_eq!(store.changes(Revision(before.0 - 1)).await.unwrap(), everything);
-    let none = Changes { revision: before, changed: Changed::These(Vec::new()) };
-    assert_eq!(store.changes(before).await.unwrap(), none);
+    assert_eq!(store.remove_expired(&before(at(-1), at(99)), 100).await.unwrap(), 2);
+    assert_eq!(store.changes(Revision(newest.0 - 1)).await.unwrap(), everything);
+    let none = Changes { revision: newest, changed: Changed::These(Vec::new()) };
+    assert_eq!(store.changes(newest).await.unwrap(), none);
 }
 
 pub(crate) async fn a_revision_from_the_future_is_everything(store: Arc<dyn Store>) {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::proof::Proof;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::Time;
+use jeton_engine::confirmation::{Confirmation, Thumbprint};
 use jeton_engine::event::EventKind;
 use jeton_engine::name::{Audience, ClientId, RealmName, SecretId, Subject, TokenId};
 use jeton_engine::request::AuthenticationMethod;
@@ -85,8 +87,9 @@ fn any_client() -> impl Strategy<Value = Client> {
         prop_oneof![any::<NonZeroU32>().prop_map(Lifetime::Seconds), Just(Lifetime::Never),];
     let status = prop_oneof![Just(ClientStatus::Enabled), Just(ClientStatus::Disabled)];
     let role = prop_oneof![Just(ClientRole::Client), Just(ClientRole::ResourceServer)];
+    let proof = of(any_proof());
     let claims = parsed::<CustomClaims>(r#"\{("tenant":"[a-z]{0,9}","tiers":\[[1-9]{1,3}\])?\}"#);
-    let standing = (status, role, claims);
+    let standing = (status, role, claims, proof);
     let lists = (
         vec(audience(), 0..4),
         vec(network(), 0..4),
@@ -107,12 +110,33 @@ fn any_client() -> impl Strategy<Value = Client> {
         status: rest.0.0,
         role: rest.0.1,
         claims: rest.0.2,
+        proof: rest.0.3.map(Box::new),
         lock: rest.1,
         lifetime: rest.2,
         created_at: rest.3,
         changed_at: rest.4,
         revision: rest.5,
     })
+}
+
+fn any_proof() -> impl Strategy<Value = Proof> {
+    let keys = r#""keys":\{"jwks_uri":"https://[a-z]{1,9}\.example/[a-z]{0,9}"\}"#;
+    let names =
+        r#""certificate":\{"(subject_dn|san_dns|san_uri|san_email)":"[ -!#-\[\]-~]{1,9}"\}"#;
+    let federated =
+        r#""federated":\{"issuer":"k8s","subject":"[a-z:]{1,9}","claims":\{"a":\[1\]\}\}"#;
+    let sender = r#""sender":\{"dpop":"(off|required)","mtls":"(allowed|required)"\}"#;
+    let shapes = [keys, names, federated, sender].map(proptest::string::string_regex);
+    let parts = shapes.into_iter().map(|shape| of(shape.unwrap())).collect::<Vec<_>>();
+    parts.prop_map(|parts| {
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        format!("{{{}}}", parts.join(",")).parse().unwrap()
+    })
+}
+
+fn any_confirmation() -> impl Strategy<Value = Confirmation> {
+    let thumbprint = || of(any::<[u8; 9]>().prop_map(|der| Thumbprint::of_certificate(&der)));
+    (thumbprint(), thumbprint()).prop_map(|(key, certificate)| Confirmation { key, certificate })
 }
 
 /// A secret's identifier is its own.
@@ -126,6 +150,7 @@ fn any_secret() -> impl Strategy<Value = Secret> {
     let digest = prop_oneof![
         any::<[u8; 32]>().prop_map(SecretDigest::Generated),
         text().prop_map(SecretDigest::Supplied),
+        vec(any::<u8>(), 1..99).prop_map(|bytes| SecretDigest::Sealed(bytes.into())),
     ];
     let id = parsed::<SecretId>("[A-Za-z0-9_.-]{1,64}");
     (id, of(text()), digest, time(), of(time()), of(time())).prop_map(
@@ -147,7 +172,7 @@ fn any_token() -> impl Strategy<Value = TokenRecord> {
     let words = (realm(), client_id(), parsed::<Subject>("\\PC{1,63}"), scope());
     let id = parsed::<TokenId>("[A-Za-z0-9_.-]{32,64}");
     let own = (id, any::<[u8; 32]>(), format, origin, vec(audience(), 0..4));
-    let times = (time(), of(time()), of(time()));
+    let times = (time(), of(time()), of(time()), any_confirmation());
     (words, own, times).prop_map(|(words, own, times)| TokenRecord {
         realm: words.0,
         client_id: words.1,
@@ -158,6 +183,7 @@ fn any_token() -> impl Strategy<Value = TokenRecord> {
         format: own.2,
         origin: own.3,
         audiences: own.4,
+        confirmation: times.3,
         issued_at: times.0,
         expires_at: times.1,
         revoked_at: times.2,

@@ -3,15 +3,22 @@
 use jeton_engine::claims::CustomClaims;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::{Random, Time};
+use jeton_engine::confirmation::Confirmation;
 use jeton_engine::event::{Event, EventKind, Reference};
 use jeton_engine::jose::Algorithm;
 use jeton_engine::key::{KeyRecord, KeyStatus};
 use jeton_engine::name::{ClientId, RealmName, SecretId, TokenId};
+use jeton_engine::store::Horizon;
 use jeton_engine::token::{TokenFormat, TokenOrigin, TokenRecord};
 
 /// A moment, in seconds after the one at which all tests begin.
 pub(crate) fn at(seconds: i64) -> Time {
     Time::from_seconds(1_700_000_000 + seconds)
+}
+
+/// From before when rows are removed; nothing that was spent.
+pub(crate) fn before(tokens: Time, events: Time) -> Horizon {
+    Horizon { tokens, events, spent: at(-9999) }
 }
 
 pub(crate) fn main() -> RealmName {
@@ -59,6 +66,7 @@ pub(crate) fn client(client_id: &str) -> Client {
         networks: Vec::new(),
         authentication: Vec::new(),
         claims: CustomClaims::default(),
+        proof: None,
         secrets: Vec::new(),
         created_at: at(0),
         changed_at: at(0),
@@ -107,6 +115,7 @@ pub(crate) fn token(number: u16) -> TokenRecord {
         subject: "orders".parse().unwrap(),
         scope: "read".parse().unwrap(),
         audiences: Vec::new(),
+        confirmation: Confirmation::default(),
         issued_at: at(0),
         expires_at: Some(at(3600)),
         revoked_at: None,

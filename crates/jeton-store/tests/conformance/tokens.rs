@@ -7,7 +7,7 @@ use jeton_engine::name::TokenId;
 use jeton_engine::store::{Change, Changed, Revision, Store, StoreError, TokenFilter};
 use jeton_engine::token::{TokenFormat, TokenOrigin, TokenRecord};
 
-use crate::sample::{at, client, event, id, main, other, token, token_id};
+use crate::sample::{at, before, client, event, id, main, other, token, token_id};
 
 pub(crate) async fn a_token_is_found_by_its_digest(store: Arc<dyn Store>) {
     let mut by_hand = token(2);
@@ -148,8 +148,8 @@ pub(crate) async fn only_expired_tokens_are_removed(store: Arc<dyn Store>) {
     for token in gone.iter().chain(&kept) {
         store.keep_token(token.clone(), None).await.unwrap();
     }
-    assert_eq!(store.remove_expired(at(100), at(-1000), 100).await.unwrap(), 2);
-    assert_eq!(store.remove_expired(at(100), at(-1000), 100).await.unwrap(), 0);
+    assert_eq!(store.remove_expired(&before(at(100), at(-1000)), 100).await.unwrap(), 2);
+    assert_eq!(store.remove_expired(&before(at(100), at(-1000)), 100).await.unwrap(), 0);
     for token in gone {
         assert_eq!(store.token(&main(), &token.digest).await.unwrap(), None);
     }
@@ -168,7 +168,7 @@ pub(crate) async fn old_events_and_changes_are_removed(store: Arc<dyn Store>) {
     created.at = at(5);
     store.add_client(&client("orders"), &created).await.unwrap();
     // Two of the three events, and the event and change of the client.
-    assert_eq!(store.remove_expired(at(-1000), at(20), 100).await.unwrap(), 4);
+    assert_eq!(store.remove_expired(&before(at(-1000), at(20)), 100).await.unwrap(), 4);
     for gone in [&events[0], &events[1], &created] {
         assert_eq!(store.event(gone.reference).await.unwrap(), None);
     }
@@ -176,7 +176,7 @@ pub(crate) async fn old_events_and_changes_are_removed(store: Arc<dyn Store>) {
     let changes = store.changes(Revision(0)).await.unwrap();
     assert_eq!(changes.changed, Changed::Everything);
     assert!(store.client(&main(), &id("orders")).await.unwrap().is_some());
-    assert_eq!(store.remove_expired(at(-1000), at(20), 100).await.unwrap(), 0);
+    assert_eq!(store.remove_expired(&before(at(-1000), at(20)), 100).await.unwrap(), 0);
 }
 
 pub(crate) async fn no_more_is_removed_than_asked(store: Arc<dyn Store>) {
@@ -188,10 +188,10 @@ pub(crate) async fn no_more_is_removed_than_asked(store: Arc<dyn Store>) {
     store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
     let mut removed = Vec::new();
     for _ in 0..5 {
-        removed.push(store.remove_expired(at(9999), at(9999), 3).await.unwrap());
+        removed.push(store.remove_expired(&before(at(9999), at(9999)), 3).await.unwrap());
     }
     assert_eq!(removed, [3, 3, 3, 3, 0]);
-    assert_eq!(store.remove_expired(at(9999), at(9999), 0).await.unwrap(), 0);
+    assert_eq!(store.remove_expired(&before(at(9999), at(9999)), 0).await.unwrap(), 0);
 }
 
 pub(crate) async fn events_are_found_by_their_reference(store: Arc<dyn Store>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::proof::Proof;
 use jeton_engine::client::{Client, ClientRole, ClientStatus};
 use jeton_engine::manage::{ClientChange, MadeSecret, ManageError, NewClient, NewSecret, Rotation};
 use jeton_engine::name::{Audience, ClientId, RealmName, SecretId, Subject};
@@ -317,6 +318,7 @@ async fn run_create(create: Create, opened: &Opened, output: Output) -> Result<(
         authentication: create.authentication,
         role: role(create.resource_server),
         claims: create.claims,
+        proof: Proof::default(),
         secret,
         secret_name: create.secret_name,
         secret_expires_at: create.secret_expires.and_then(|until| until.moment(now)),
@@ -416,6 +418,7 @@ impl From<Changes> for ClientChange {
             role: (said.resource_server || said.no_resource_server)
                 .then(|| role(said.resource_server)),
             claims: said.claims,
+            proof: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use jeton_engine::clock::{Clock, Random, Time};
 use jeton_engine::engine::Parts;
+use jeton_engine::key_source::NoKeySource;
 use jeton_engine::manage::Manage;
 use jeton_engine::name::{DialectName, RealmName};
 use jeton_engine::realm::Realm;
@@ -59,6 +60,7 @@ impl Opened {
             clock: clock.clone(),
             random,
             master_key,
+            key_source: Arc::new(NoKeySource),
             settings: config.settings,
         };
         Ok(Self { config, store, manage: Manage::new(parts), clock })

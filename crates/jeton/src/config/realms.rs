@@ -8,6 +8,7 @@ use jeton_engine::jose::Algorithm;
 use jeton_engine::limit::Limit;
 use jeton_engine::name::{Audience, RealmName};
 use jeton_engine::realm::Realm;
+use jeton_engine::realm::proving::Proving;
 use jeton_engine::rotate::Rotation;
 use jeton_engine::scope::Scope;
 use jeton_engine::terms::{Lifetime, Permission, TokenShape};
@@ -102,6 +103,7 @@ fn realm(
             lifetime_max: lifetime_max?,
             lifetime_longest: longest(lifetime?, lifetime_max?, &mounts),
             claims: claims?.unwrap_or_default(),
+            proving: Proving::default(),
             rotation: rotation?,
             client_limits: client_limits?,
             source_limits: source_limits?,

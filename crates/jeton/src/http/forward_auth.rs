@@ -108,7 +108,8 @@ impl<'a> Asked<'a> {
     ) -> Response<Full<Bytes>> {
         let Self { front, site, request, peer } = self;
         let source = peer::source(*peer, request.headers(), &front.trusted_proxies);
-        let turned_away = front.engine.turn_away(&site.realm, &site.terms, source, why.clone());
+        let turned_away =
+            front.engine.turn_away(&site.realm, &site.terms, source.into(), why.clone());
         let reference = turned_away.reference;
         tracing::debug!(
             %reference,

@@ -22,7 +22,7 @@ const SIGNED_MEDIA_TYPE: &str = "application/token-introspection+jwt";
 pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
     let Asked { front, site, source, .. } = asked;
     let question = asked.question.clone();
-    let answered = front.engine.introspect(&site.realm, &site.terms, source, question).await;
+    let answered = front.engine.introspect(&site.realm, &site.terms, source.into(), question).await;
     let introspected = match &answered.outcome {
         Ok(introspected) => introspected,
         Err(error) => return asked.refuse(error, answered.reference),
@@ -36,7 +36,8 @@ pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
             // A realm without a public key has nothing to sign with; the plain answer is as true.
             Ok(None) => {}
             Err(fault) => {
-                let failed = front.engine.fail(&site.realm, &site.terms, source, fault.clone());
+                let failed =
+                    front.engine.fail(&site.realm, &site.terms, source.into(), fault.clone());
                 return asked.refuse(&Error::Fault(fault), failed.reference);
             }
         }

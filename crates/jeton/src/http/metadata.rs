@@ -66,5 +66,5 @@ fn metadata(site: &Site) -> Map<String, Value> {
 }
 
 fn methods(methods: &[AuthenticationMethod]) -> Value {
-    methods.iter().map(|method| method.name()).collect()
+    methods.iter().filter(|method| method.shows_secret()).map(|method| method.name()).collect()
 }

@@ -53,7 +53,6 @@ pub(crate) async fn answer(
         query: head.uri.query(),
         headers: &head.headers,
         body: body.as_deref().map_err(|reason| *reason),
-        source,
     };
     let read = Question::read(&incoming);
     let question = read.as_ref().map(Question::question).map_err(Clone::clone);
@@ -70,6 +69,6 @@ pub(crate) async fn answer(
 
 fn fail(asked: &Asked<'_>, fault: Fault) -> Response<Full<Bytes>> {
     let Asked { front, site, source, .. } = asked;
-    let failed = front.engine.fail(&site.realm, &site.terms, *source, fault.clone());
+    let failed = front.engine.fail(&site.realm, &site.terms, (*source).into(), fault.clone());
     asked.refuse(&Error::Fault(fault), failed.reference)
 }

@@ -97,6 +97,8 @@ fn row(kind: Kind) -> (StatusCode, &'static str) {
         | Kind::SeveralAuthentications
         | Kind::UnsupportedGrantType
         | Kind::InvalidScope
-        | Kind::InvalidTarget => (StatusCode::BAD_REQUEST, "invalid_request"),
+        | Kind::InvalidTarget
+        | Kind::InvalidDpopProof
+        | Kind::UseDpopNonce => (StatusCode::BAD_REQUEST, "invalid_request"),
     }
 }

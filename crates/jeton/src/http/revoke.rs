@@ -13,7 +13,7 @@ use super::refusal::NO_STORE;
 pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
     let Asked { front, site, source, .. } = asked;
     let question = asked.question.clone();
-    let answered = front.engine.revoke(&site.realm, &site.terms, source, question).await;
+    let answered = front.engine.revoke(&site.realm, &site.terms, source.into(), question).await;
     if let Err(error) = &answered.outcome {
         return asked.refuse(error, answered.reference);
     }

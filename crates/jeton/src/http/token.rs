@@ -29,7 +29,7 @@ pub(crate) async fn answer(
     let (mount, realm) = (found.mount()?, &found.site.realm);
     if found.path == Path::Unknown {
         let refusal = Refusal::from(Reason::PathUnknown);
-        let decision = front.engine.decide(realm, &mount.terms, source, Err(refusal)).await;
+        let decision = front.engine.decide(realm, &mount.terms, source.into(), Err(refusal)).await;
         return Ok((mount.dialect.write(&decision, request.headers()), After::Keep));
     }
     let (head, body) = request.into_parts();
@@ -38,7 +38,7 @@ pub(crate) async fn answer(
 
     // Taken only now: a caller that is slow to send must not keep others from being answered.
     let Ok(_place) = front.in_flight.try_acquire() else {
-        let decision = front.engine.fail(realm, &mount.terms, source, Fault::Overloaded);
+        let decision = front.engine.fail(realm, &mount.terms, source.into(), Fault::Overloaded);
         return Ok((mount.dialect.write(&decision, &head.headers), after));
     };
     let incoming = Incoming {
@@ -46,10 +46,9 @@ pub(crate) async fn answer(
         query: head.uri.query(),
         headers: &head.headers,
         body: body.as_deref().map_err(|reason| *reason),
-        source,
     };
     let asked = mount.dialect.read(&incoming);
     let asked = asked.as_ref().map(|asked| asked.request()).map_err(Clone::clone);
-    let decision = front.engine.decide(realm, &mount.terms, source, asked).await;
+    let decision = front.engine.decide(realm, &mount.terms, source.into(), asked).await;
     Ok((mount.dialect.write(&decision, &head.headers), after))
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jeton_engine::clock::{Clock, Random};
 use jeton_engine::engine::{Parts, Settings};
+use jeton_engine::key_source::NoKeySource;
 use jeton_engine::manage::Manage;
 use jeton_engine::master_key::MasterKey;
 use jeton_store::{Location, SqliteSettings, SqliteStore};
@@ -102,14 +103,15 @@ fn no_received_token_is_lost_when_the_server_is_killed() {
     runtime.block_on(async {
         let location = Location::File(place.path("jeton.db"));
         let store = SqliteStore::open(&location, SqliteSettings::default()).unwrap();
-        let random = Random::System;
-        let master_key: MasterKey = MasterKey::generate(&random).parse().unwrap();
-        let (clock, settings) = (Clock::System, Settings::default());
+        let (clock, random, settings) = (Clock::System, Random::System, Settings::default());
+        let master_key = MasterKey::generate(&random).parse().unwrap();
+        let key_source = Arc::new(NoKeySource);
         let manage = Manage::new(Parts {
             store: Arc::clone(&store) as Arc<_>,
             clock,
             random,
             master_key,
+            key_source,
             settings,
         });
         let realm = "ship".parse().unwrap();

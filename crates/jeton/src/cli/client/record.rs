@@ -7,6 +7,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::proof::Proof;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::Time;
 use jeton_engine::name::{ClientId, RealmName};
@@ -48,6 +49,7 @@ pub(super) fn write(client: &Client) -> Value {
         "audience": client.audiences,
         "lifetime": shown::lifetime(client.lifetime),
         "claims": client.claims,
+        "proof": client.proof,
         "networks": client.networks,
         "authentication": client.authentication,
         "secrets": client.secrets.iter().map(write_secret).collect::<Vec<_>>(),
@@ -60,6 +62,7 @@ fn write_secret(secret: &Secret) -> Value {
     let (kind, digest) = match &secret.digest {
         SecretDigest::Generated(digest) => ("generated", URL_SAFE_NO_PAD.encode(digest)),
         SecretDigest::Supplied(phc) => ("supplied", phc.to_string()),
+        SecretDigest::Sealed(bytes) => ("sealed", URL_SAFE_NO_PAD.encode(bytes)),
     };
     json!({
         "secret_id": secret.id,
@@ -95,6 +98,7 @@ pub(super) fn read(line: &str, realm: &RealmName, now: Time) -> Result<Arriving,
         audiences: fields.list("audience"),
         lifetime: fields.lifetime(),
         claims: fields.claims(),
+        proof: fields.proof(),
         networks: fields.list("networks"),
         authentication: fields.list("authentication"),
         secrets: Vec::new(),
@@ -124,6 +128,17 @@ const ROLES: [(&str, ClientRole); 2] =
 const STATUSES: [(&str, ClientStatus); 2] =
     [("enabled", ClientStatus::Enabled), ("disabled", ClientStatus::Disabled)];
 
+/// What is kept of a secret, by its name in a line.
+#[derive(Clone, Copy)]
+enum Kind {
+    Generated,
+    Supplied,
+    Sealed,
+}
+
+const KINDS: [(&str, Kind); 3] =
+    [("generated", Kind::Generated), ("supplied", Kind::Supplied), ("sealed", Kind::Sealed)];
+
 fn read_secret(
     index: usize,
     object: Map<String, Value>,
@@ -133,21 +148,24 @@ fn read_secret(
     let within = format!("secrets[{index}].");
     let mut fields = Fields { object, within: &within, problems: Vec::new() };
     let id = fields.required("secret_id");
-    let generated = fields.choice("kind", &[("generated", true), ("supplied", false)]);
-    let digest = fields.text("digest").and_then(|text| match generated {
-        Some(true) => {
+    let kind = fields.choice("kind", &KINDS);
+    let digest = fields.text("digest").and_then(|text| match kind {
+        Some(Kind::Generated) => {
             let bytes = URL_SAFE_NO_PAD.decode(&text).ok()?;
             Some(SecretDigest::Generated(bytes.as_slice().try_into().ok()?))
         }
-        Some(false) if text.starts_with("$argon2id$") => {
+        Some(Kind::Supplied) if text.starts_with("$argon2id$") => {
             Some(SecretDigest::Supplied(text.into_boxed_str()))
         }
-        Some(false) | None => None,
+        Some(Kind::Sealed) => {
+            Some(SecretDigest::Sealed(URL_SAFE_NO_PAD.decode(&text).ok()?.into()))
+        }
+        Some(Kind::Supplied) | None => None,
     });
     if digest.is_none() {
         fields.problem(
             "digest",
-            "must be SHA-256 in base64url (kind generated) or an Argon2id PHC string (kind supplied)",
+            "must be SHA-256 in base64url (kind generated), an Argon2id PHC string (kind supplied) or encrypted, in base64url (kind sealed)",
         );
     }
     let name = fields.text("name").map(String::into_boxed_str);
@@ -277,6 +295,12 @@ impl Fields<'_> {
             self.problem("claims", error);
             CustomClaims::default()
         })
+    }
+
+    fn proof(&mut self) -> Option<Box<Proof>> {
+        let proof = self.take("proof").filter(|proof| !proof.is_null())?;
+        let read = proof.to_string().parse::<Proof>();
+        read.map_err(|error| self.problem("proof", error)).ok().map(Box::new)
     }
 
     fn lifetime(&mut self) -> Option<Lifetime> {

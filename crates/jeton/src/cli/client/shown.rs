@@ -175,6 +175,7 @@ impl ShownSecret {
             kind: match secret.digest {
                 SecretDigest::Generated(_) => "generated",
                 SecretDigest::Supplied(_) => "supplied",
+                SecretDigest::Sealed(_) => "sealed",
             },
             created_at: moment::rfc3339(secret.created_at),
             expires_at: secret.expires_at.map(moment::rfc3339),

@@ -78,6 +78,7 @@ fn client(wanted: &CastClient, realm: &RealmName, now: Time) -> Result<Client, N
         audiences: wanted.audiences.clone(),
         lifetime: wanted.lifetime,
         claims: CustomClaims::default(),
+        proof: None,
         networks: wanted.networks.clone(),
         authentication: wanted.authentication.clone(),
         secrets,

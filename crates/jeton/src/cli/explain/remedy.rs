@@ -30,6 +30,8 @@ remedies! {
     AuthenticationMissing, "Send the client's identifier and secret in a way that the dialect reads.";
     AuthenticationTwice, "Send the secret in the Authorization header or in the body, never in both.";
     AuthenticationMethod, "Authenticate in a way that is registered for the client, or register this one: `jeton client update ID --authentication METHOD`.";
+    CertificateMissing, "Show the client's certificate in TLS. Behind a proxy that ends TLS, let it pass the certificate on and name it in server.trusted_proxies.";
+    ProofMissing, "Send a DPoP proof with the request, or unbind the client's tokens: `jeton client update ID`.";
     ClientUnknown, "Look for a typing error or another realm's identifier: `jeton client list --realm R` shows those of this realm.";
     SecretWrong, "Look for a lost character or a newline at the end of the secret. If it is lost, make another: `jeton client rotate-secret ID`.";
     SecretExpired, "Give the client a new secret: `jeton client rotate-secret ID`. `jeton client show ID` tells when each one expires.";

@@ -1,0 +1,106 @@
+//! What configuration says of proof: how strict a realm is, what assertions and DPoP proofs must
+//! be like, and whose tokens may stand for a client.
+
+use std::time::Duration;
+
+use crate::client::proof::PublicKeys;
+use crate::key_source::KeyLocation;
+use crate::name::RealmName;
+
+/// How clients of a realm prove who they are, and what their tokens are bound to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proving {
+    /// Which rules hold.
+    pub profile: Profile,
+    /// What client assertions must be like.
+    pub assertions: Assertions,
+    /// What DPoP proofs must be like.
+    pub dpop: Dpop,
+    /// Whose tokens may stand as client assertions.
+    pub trusted_issuers: Vec<TrustedIssuer>,
+}
+
+/// Which rules hold in a realm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Those of RFC 6749 and RFC 9700.
+    #[default]
+    Standard,
+    /// Only what the FAPI 2.0 Security Profile allows.
+    Fapi2,
+}
+
+/// What client assertions must be like (RFC 7523 section 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assertions {
+    /// Further values of `aud` that are accepted beside the issuer, while old clients move: the
+    /// URLs of the realm's token endpoints. Empty unless the realm says so.
+    pub also_for: Vec<String>,
+    /// The longest time between now and `exp`, and between `iat` and now.
+    pub lifetime_max: Duration,
+    /// How far the clocks of clients may be from ours.
+    pub leeway: Duration,
+}
+
+impl Default for Assertions {
+    fn default() -> Self {
+        Self {
+            also_for: Vec::new(),
+            lifetime_max: Duration::from_secs(3600),
+            leeway: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What DPoP proofs must be like (RFC 9449 section 4.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dpop {
+    /// Whether they must have a nonce of ours (RFC 9449 section 8).
+    pub nonces: Nonces,
+    /// How old a proof may be.
+    pub age_max: Duration,
+    /// How far the clocks of clients may be ahead of ours.
+    pub leeway: Duration,
+}
+
+impl Default for Dpop {
+    fn default() -> Self {
+        Self {
+            nonces: Nonces::NotAsked,
+            age_max: Duration::from_secs(60),
+            leeway: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Whether DPoP proofs must have a nonce of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nonces {
+    /// They need none; one that is there must be right.
+    #[default]
+    NotAsked,
+    /// They must.
+    Required,
+}
+
+/// Another issuer, whose tokens may stand as assertions of clients that say so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrustedIssuer {
+    /// Its name in configuration.
+    pub name: RealmName,
+    /// Its issuer URL, just as it stands in `iss`.
+    pub issuer: String,
+    /// Where its keys are.
+    pub keys: TrustedKeys,
+    /// What `aud` of its tokens must be; the realm's issuer when absent.
+    pub audience: Option<String>,
+}
+
+/// Where a trusted issuer's keys are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrustedKeys {
+    /// Here.
+    These(PublicKeys),
+    /// There.
+    At(KeyLocation),
+}

@@ -1,0 +1,64 @@
+//! What can be used once: the identifiers of assertions (RFC 7523 section 3) and of DPoP proofs
+//! (RFC 9449 section 11.1). Spent last, after all else has passed, so that a request that is
+//! refused uses nothing up and nobody but their owner can fill the store with them.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::clock::Time;
+use crate::deciding::Deciding;
+use crate::error::{Error, Fault, Reason};
+
+/// The identifier of something that is used once: a digest, so that its length does not matter.
+pub type SpentId = [u8; 16];
+
+/// Something used up, and until when that must be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// What it is known by.
+    pub id: SpentId,
+    /// From when on it would be refused anyway, being too old.
+    pub until: Time,
+}
+
+/// What can be used once, and what to say when it was used before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToSpend {
+    pub(crate) spent: Spent,
+    pub(crate) replayed: Reason,
+}
+
+impl ToSpend {
+    #[expect(dead_code, reason = "assertions and proofs are next")]
+    /// Something of this kind and owner, known by `jti`. Parts are told apart by their lengths.
+    pub(crate) fn new(kind: &str, owner: &str, jti: &str, until: Time, replayed: Reason) -> Self {
+        let mut context = Context::new(&SHA256);
+        for part in [kind, owner, jti] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let digest = context.finish();
+        let mut id = SpentId::default();
+        for (byte, of_digest) in id.iter_mut().zip(digest.as_ref()) {
+            *byte = *of_digest;
+        }
+        Self { spent: Spent { id, until }, replayed }
+    }
+}
+
+/// Spends all of these, or none when one was spent before, by whichever server.
+///
+/// # Errors
+/// The refusal of the first that was spent before; a fault when that could not be kept.
+pub(crate) async fn spend(deciding: Deciding<'_>, these: &[ToSpend]) -> Result<(), Error> {
+    if these.is_empty() {
+        return Ok(());
+    }
+    let spent: Vec<Spent> = these.iter().map(|one| one.spent).collect();
+    let store = &deciding.engine.parts.store;
+    let realm = &deciding.realm.realm().name;
+    let before = store.spend(realm, &spent, deciding.now).await.map_err(Fault::from)?;
+    match before.and_then(|at| these.get(at)) {
+        Some(replayed) => Err(replayed.replayed.into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,39 @@
+-- Proof instead of secrets: keys, certificates, other issuers' assertions, bound tokens, and what
+-- was used up.
+
+ALTER TABLE client ADD COLUMN proof TEXT;  -- a JSON object; absent when it would be empty
+
+-- Made anew, for one of three kinds of secret is there now, and a CHECK cannot be changed.
+CREATE TABLE secret_0002 (
+    realm        TEXT    NOT NULL,
+    client_id    TEXT    NOT NULL,
+    position     INTEGER NOT NULL,  -- the order in which a client's secrets were made
+    id           TEXT    NOT NULL,
+    name         TEXT,
+    generated    BLOB    CHECK (length(generated) = 32),  -- SHA-256
+    supplied     TEXT,                                    -- Argon2id, a PHC string
+    sealed       BLOB,                                    -- encrypted under the master key
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER,
+    last_used_at INTEGER,
+    PRIMARY KEY (realm, client_id, position),
+    UNIQUE (realm, client_id, id),
+    CHECK ((generated IS NOT NULL) + (supplied IS NOT NULL) + (sealed IS NOT NULL) = 1),
+    FOREIGN KEY (realm, client_id) REFERENCES client (realm, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO secret_0002 (realm, client_id, position, id, name, generated, supplied, created_at, expires_at, last_used_at)
+    SELECT realm, client_id, position, id, name, generated, supplied, created_at, expires_at, last_used_at FROM secret;
+DROP TABLE secret;
+ALTER TABLE secret_0002 RENAME TO secret;
+
+ALTER TABLE token ADD COLUMN confirmation TEXT;  -- the claim `cnf`; absent for a bearer token
+
+CREATE TABLE spent (
+    realm TEXT    NOT NULL,
+    id    BLOB    NOT NULL CHECK (length(id) = 16),
+    until INTEGER NOT NULL,  -- from when on it need not be remembered
+    PRIMARY KEY (realm, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX spent_until ON spent (until);
