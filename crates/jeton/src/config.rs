@@ -15,7 +15,10 @@ use jeton_engine::realm::Realm;
 use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::terms::Terms;
 
+use crate::fetch::Bounds;
+
 mod check;
+mod fetch;
 pub mod master_key;
 mod parse;
 mod problem;
@@ -41,6 +44,8 @@ pub struct Config {
     pub storage: Storage,
     /// Every dialect known: the built-in ones and those of the directory.
     pub dialects: Arc<Dialects>,
+    /// Whom fetching the keys of others may reach, and what it may cost.
+    pub fetch: Bounds,
     /// How slowly secrets are hashed, what wrong guesses cost.
     pub settings: Settings,
     /// What is logged and how.

@@ -6,6 +6,7 @@
 mod admin;
 pub mod cli;
 pub mod config;
+pub mod fetch;
 mod http;
 pub mod serve;
 pub mod storage;

@@ -15,6 +15,9 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use jeton_engine::clock::Clock;
 
 pub(crate) mod client;
+#[cfg(test)]
+#[expect(dead_code, reason = "tests of the command line use the rest")]
+pub(crate) mod rehearsal;
 pub(crate) mod trouble;
 
 /// TLS 1.3 where the other side can, else 1.2; nothing older (RFC 9325 section 3.1.1).

@@ -90,7 +90,7 @@ url = "postgres://jeton:hunter2@db/jeton"
 format = "xml"
 
 [fetch]
-allow = []
+allow = ["10.0.0.0/33"]
 
 [realm.main]
 issuer = "https://auth.example.com/"
@@ -272,7 +272,6 @@ fn a_token_may_live_for_ever_only_where_every_dialect_permits_it() {
 fn sections_of_later_versions_are_refused_with_a_sentence() {
     for section in [
         "[server.tls]\ncertificate = \"cert.pem\"",
-        "[fetch]\nallow = []",
         "[realm.main.trusted_issuers.k8s]\nissuer = \"https://k\"",
         "[realm.main.registration]\nenabled = false",
     ] {
@@ -280,6 +279,21 @@ fn sections_of_later_versions_are_refused_with_a_sentence() {
     }
     let line = "profile = \"fapi2\"";
     assert_refused(&main_with(line), "is not available in this version of jeton");
+}
+
+#[test]
+fn fetching_reaches_what_is_named_and_warns_of_everything() {
+    let with = |line: &str| main_with(&format!("[fetch]\n{line}"));
+    let config = assert_taken(&with("allow = [\"10.0.0.0/8\", \"::1\"]\nstale_max = \"0s\""));
+    let networks: Vec<String> = config.fetch.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+    assert!(config.fetch.stale_max.is_zero() && config.warnings.is_empty());
+    let config = assert_taken(&with("allow = [\"::/0\"]"));
+    assert!(config.warnings.to_string().contains("every address there is"));
+    assert_refused(&with("allow = [\"kubernetes\"]"), "must be a network or an address");
+    assert_refused(&with("fresh_min = \"2h\""), "longer than `fetch.fresh_max`");
+    assert_refused(&with("body_bytes_max = \"1MiB\""), "from 1KiB to 512KiB");
+    assert_refused(&with("ca_file = \"absent.pem\""), "absent.pem cannot be read");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::parse::{self, Wrong};
 use super::problem::{Place, Problem, Problems, Severity};
 use super::raw::{Raw, Said, default_of};
 use super::{
-    Admin, Config, Database, Log, LogFormat, MasterKeySource, Server, Storage, realms, settings,
-    shown,
+    Admin, Config, Database, Log, LogFormat, MasterKeySource, Server, Storage, fetch, realms,
+    settings, shown,
 };
 
 /// The file at hand.
@@ -36,11 +36,15 @@ pub(super) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, Problems> {
     let engine = engine_settings(&mut reader);
     let log = log(&mut reader);
     let dialects = dialects(&mut reader, source.base_dir);
+    let fetch = fetch::fetch(&mut reader, source.base_dir);
     let realms = dialects.as_ref().map(|dialects| realms::realms(&mut reader, dialects));
 
     let (true, Some(server), Some(admin), Some(storage), Some(settings), Some(log), Some(dialects)) =
         (reader.raw.problems.is_empty(), server, admin, storage, engine, log, dialects)
     else {
+        return Err(reader.into_problems(source));
+    };
+    let Some(fetch) = fetch else {
         return Err(reader.into_problems(source));
     };
     let warnings = std::mem::take(&mut reader.warnings);
@@ -50,6 +54,7 @@ pub(super) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, Problems> {
         admin,
         storage,
         dialects,
+        fetch,
         settings,
         log,
         realms: realms.unwrap_or_default(),

@@ -76,6 +76,17 @@ pub const SETTINGS: &[Setting] = &[
     setting("storage.queue_max", Takes::Number, "8192"),
     setting("storage.events_kept_for", Takes::Duration, "\"7d\""),
     setting("dialects.directory", Takes::Text, "\"dialects\""),
+    setting("fetch.allow", Takes::Texts, "[]"),
+    no_default("fetch.ca_file", Takes::Text),
+    setting("fetch.connect_timeout", Takes::Duration, "\"3s\""),
+    setting("fetch.timeout", Takes::Duration, "\"5s\""),
+    setting("fetch.body_bytes_max", Takes::Bytes, "\"256KiB\""),
+    setting("fetch.requests_max", Takes::Number, "16"),
+    setting("fetch.again_after", Takes::Duration, "\"30s\""),
+    setting("fetch.fresh_min", Takes::Duration, "\"5m\""),
+    setting("fetch.fresh_max", Takes::Duration, "\"1h\""),
+    setting("fetch.stale_max", Takes::Duration, "\"4h\""),
+    setting("fetch.key_sets_max", Takes::Number, "1000"),
     setting("secrets.argon2_memory", Takes::Bytes, "\"19MiB\""),
     setting("secrets.argon2_passes", Takes::Number, "2"),
     setting("secrets.argon2_runs_max", Takes::Number, "2"),
@@ -108,7 +119,6 @@ pub const SETTINGS: &[Setting] = &[
 /// Sections of the configuration that this version refuses, and what to do meanwhile.
 pub const LATER: &[(&str, &str)] = &[
     ("server.tls", "let a proxy in front end TLS, and name it in `server.trusted_proxies`"),
-    ("fetch", "this version fetches nothing from other servers; leave the section out"),
     ("realm.*.trusted_issuers", "give the client a secret instead"),
     ("realm.*.registration", "make clients with `jeton client create`"),
 ];

@@ -10,6 +10,7 @@ mod https;
 mod keys;
 mod messages;
 mod place;
+#[path = "../../src/tls/rehearsal.rs"]
 mod rehearsal;
 mod tokens;
 mod transfer;

@@ -116,7 +116,16 @@ impl Server {
         config: Arc<ServerConfig>,
         answer: impl Fn(&str, Out<'_>) + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), config, answer)
+    }
+
+    /// The same at this address; port 0 is any free one.
+    pub(crate) fn start_at(
+        address: SocketAddr,
+        config: Arc<ServerConfig>,
+        answer: impl Fn(&str, Out<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
             connections: Arc::default(),

@@ -1,0 +1,302 @@
+//! The key sets of others, in memory: who waits for a fetch, who gets what is there, and when a URL is
+//! asked again.
+//!
+//! Whoever sends us tokens chooses the key identifiers in them, and so could make us fetch as often as
+//! he likes. Therefore a URL is asked once in `again_after`, come what may; until then the keys that are
+//! there are all there are. The price: a key that its owner uses before it was published long enough
+//! is unknown for that time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jeton_engine::clock::{Clock, Time};
+use jeton_engine::jose::JwkSet;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::discovery;
+use super::request::{Answer, Requests};
+use super::resolver::Resolver;
+use super::target::Target;
+use super::{Bounds, FetchError};
+
+pub use super::discovery::Issuer;
+
+/// Where somebody's keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// At this URL.
+    Set(Target),
+    /// Where this issuer's metadata say.
+    Issuer(Issuer),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Set(target) => target.as_str(),
+            Self::Issuer(issuer) => issuer.as_str(),
+        })
+    }
+}
+
+/// The key sets of others. Cheap to clone.
+#[derive(Clone)]
+pub struct KeySets {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    requests: Requests,
+    bounds: Bounds,
+    clock: Clock,
+    entries: Mutex<HashMap<Place, Entry>>,
+}
+
+/// What is known of one place.
+struct Entry {
+    kept: Option<Kept>,
+    /// When it was asked last.
+    asked: Option<Time>,
+    /// When it was last asked in vain, and why; gone with the next success.
+    failure: Option<(Time, FetchError)>,
+    /// Ends when the fetch under way does.
+    flight: Option<watch::Receiver<()>>,
+    /// When somebody last needed it.
+    needed: Time,
+}
+
+struct Kept {
+    keys: Arc<JwkSet>,
+    fetched: Time,
+    /// Until when they are used without a question.
+    fresh_until: Time,
+    /// Until when they are used while they cannot be fetched again.
+    usable_until: Time,
+}
+
+/// What a caller does next.
+enum Step {
+    Use(Arc<JwkSet>),
+    Refuse(FetchError),
+    Wait(watch::Receiver<()>),
+}
+
+/// Whether a caller has waited for a fetch already: it does so once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Left,
+    Gone,
+}
+
+impl KeySets {
+    /// Nothing is fetched before somebody asks.
+    ///
+    /// # Errors
+    /// When `ca_file` cannot be used.
+    pub fn new(bounds: Bounds, resolver: Resolver, clock: Clock) -> Result<Self, FetchError> {
+        let requests = Requests::new(bounds.clone(), resolver, clock.clone());
+        let requests = requests.map_err(|error| FetchError::Tls(error.to_string().into()))?;
+        let shared = Shared { requests, bounds, clock, entries: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The keys of a place, fetched if need be. A key identifier that is not among them is a reason
+    /// to fetch them again, but not more often than the bounds say; it may then still be missing.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn key_set(
+        &self,
+        place: &Place,
+        wanted_key_id: Option<&str>,
+    ) -> Result<Arc<JwkSet>, FetchError> {
+        let mut patience = Patience::Left;
+        loop {
+            match self.shared.step(place, wanted_key_id, patience) {
+                Step::Use(keys) => return Ok(keys),
+                Step::Refuse(error) => return Err(error),
+                Step::Wait(mut flight) => {
+                    // Its other end is dropped when the fetch is over.
+                    while flight.changed().await.is_ok() {}
+                    patience = Patience::Gone;
+                }
+            }
+        }
+    }
+
+    /// Trusts these roots and no others.
+    #[cfg(test)]
+    pub(super) fn trust(&self, roots: rustls::RootCertStore) {
+        self.shared.requests.trust(roots);
+    }
+}
+
+impl fmt::Debug for KeySets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("KeySets").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn step(self: &Arc<Self>, place: &Place, wanted: Option<&str>, patience: Patience) -> Step {
+        let now = self.clock.now();
+        let mut entries = self.entries.lock();
+        if !entries.contains_key(place) && !make_room(&mut entries, self.bounds.key_sets_max) {
+            return Step::Refuse(FetchError::Busy);
+        }
+        let entry = entries.entry(place.clone()).or_insert_with(|| Entry::new(now));
+        entry.needed = now;
+        let Some(kept) = &entry.kept else {
+            return self.wait(place, entry, patience).unwrap_or_else(|| entry.refuse());
+        };
+        let keys = Arc::clone(&kept.keys);
+        if kept.is_fresh(now) {
+            let is_known = wanted.is_none_or(|wanted| has(&keys, wanted));
+            if !is_known {
+                return self.wait(place, entry, patience).unwrap_or(Step::Use(keys));
+            }
+            if kept.is_ageing(now) {
+                self.flight(place, entry);
+            }
+            return Step::Use(keys);
+        }
+        if now >= kept.usable_until {
+            return self.wait(place, entry, patience).unwrap_or_else(|| entry.refuse());
+        }
+        // Their server did not answer lately: nobody waits for it again and again.
+        if entry.failure.as_ref().is_some_and(|(at, _)| *at >= kept.fresh_until) {
+            self.flight(place, entry);
+            return Step::Use(keys);
+        }
+        self.wait(place, entry, patience).unwrap_or(Step::Use(keys))
+    }
+
+    fn wait(
+        self: &Arc<Self>,
+        place: &Place,
+        entry: &mut Entry,
+        patience: Patience,
+    ) -> Option<Step> {
+        if patience == Patience::Gone {
+            return None;
+        }
+        self.flight(place, entry).map(Step::Wait)
+    }
+
+    /// The fetch under way; if there is none, a new one, unless the place was asked a moment ago.
+    fn flight(self: &Arc<Self>, place: &Place, entry: &mut Entry) -> Option<watch::Receiver<()>> {
+        if let Some(flight) = entry.flight.as_ref().filter(|flight| is_under_way(flight)) {
+            return Some(flight.clone());
+        }
+        let now = self.clock.now();
+        // A clock that was set back must not forbid asking until it is where it was.
+        let lately = |asked: Time| asked <= now && now.since(asked) < self.bounds.again_after;
+        if entry.asked.is_some_and(lately) {
+            return None;
+        }
+        let (ends, flight) = watch::channel(());
+        entry.asked = Some(now);
+        entry.flight = Some(flight.clone());
+        let (shared, place) = (Arc::clone(self), place.clone());
+        // On its own, so that it goes on when the request that began it is given up.
+        tokio::spawn(async move {
+            let outcome = shared.fetch(&place).await;
+            shared.land(&place, now, outcome);
+            drop(ends);
+        });
+        Some(flight)
+    }
+
+    async fn fetch(&self, place: &Place) -> Result<Kept, FetchError> {
+        let fetched = self.clock.now();
+        let answer = match place {
+            Place::Set(target) => self.requests.get(target).await?,
+            Place::Issuer(issuer) => {
+                let target = discovery::jwks_uri(&self.requests, issuer).await?;
+                self.requests.get(&target).await?
+            }
+        };
+        let Bounds { fresh_min, fresh_max, stale_max, .. } = self.bounds;
+        let fresh_for = answer.fresh_for.unwrap_or(fresh_min).max(fresh_min).min(fresh_max);
+        let fresh_until = fetched.plus(fresh_for);
+        let usable_until = fresh_until.plus(stale_max);
+        Ok(Kept { keys: Arc::new(read(&answer)?), fetched, fresh_until, usable_until })
+    }
+
+    fn land(&self, place: &Place, asked: Time, outcome: Result<Kept, FetchError>) {
+        match &outcome {
+            Ok(kept) => {
+                let (keys, skipped) = (kept.keys.keys().len(), kept.keys.skipped().len());
+                tracing::debug!(%place, keys, skipped, "fetched a key set");
+            }
+            Err(error) => tracing::warn!(%place, %error, "a key set could not be fetched"),
+        }
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.get_mut(place) else { return };
+        match outcome {
+            Ok(kept) => {
+                entry.kept = Some(kept);
+                entry.failure = None;
+            }
+            Err(error) => {
+                // It was not asked at all: the next request may.
+                if error == FetchError::Busy {
+                    entry.asked = None;
+                }
+                entry.failure = Some((asked, error));
+            }
+        }
+    }
+}
+
+fn read(answer: &Answer) -> Result<JwkSet, FetchError> {
+    let wrong = |problem: &str| FetchError::Content { what: "JWK set", problem: problem.into() };
+    let text = std::str::from_utf8(&answer.body).map_err(|_| wrong("it is not UTF-8 text"))?;
+    JwkSet::parse(text).map_err(|error| wrong(&error.to_string()))
+}
+
+fn has(keys: &JwkSet, wanted: &str) -> bool {
+    keys.keys().iter().any(|key| key.key_id() == Some(wanted))
+}
+
+fn is_under_way(flight: &watch::Receiver<()>) -> bool {
+    flight.has_changed().is_ok()
+}
+
+/// Whether there is room for one more. The one that was needed longest ago goes; none that is being
+/// fetched does.
+fn make_room(entries: &mut HashMap<Place, Entry>, most: usize) -> bool {
+    if entries.len() < most {
+        return true;
+    }
+    let resting =
+        entries.iter().filter(|(_, entry)| !entry.flight.as_ref().is_some_and(is_under_way));
+    let oldest = resting.min_by_key(|(_, entry)| entry.needed).map(|(place, _)| place.clone());
+    oldest.is_some_and(|place| entries.remove(&place).is_some())
+}
+
+impl Entry {
+    fn new(now: Time) -> Self {
+        Self { kept: None, asked: None, failure: None, flight: None, needed: now }
+    }
+
+    fn refuse(&self) -> Step {
+        let failure = self.failure.as_ref().map(|(_, error)| error.clone());
+        Step::Refuse(failure.unwrap_or(FetchError::Busy))
+    }
+}
+
+impl Kept {
+    /// Keys from the future are those of a clock that was set back: of unknown age.
+    fn is_fresh(&self, now: Time) -> bool {
+        self.fetched <= now && now < self.fresh_until
+    }
+
+    /// In the last quarter of their time they are fetched again while they are still used, so that
+    /// nobody has to wait.
+    fn is_ageing(&self, now: Time) -> bool {
+        self.fresh_until.since(now) < self.fresh_until.since(self.fetched) / 4
+    }
+}
