@@ -11,6 +11,7 @@ mod rfc7517;
 mod rfc7662;
 mod rfc8414;
 mod rfc9701;
+mod rotation;
 mod routing;
 mod shutdown;
 mod source;
