@@ -28,7 +28,7 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 
-pub use key_sets::{KeySets, Place};
+pub use key_sets::KeySets;
 pub use target::{Target, TargetError};
 
 /// What fetching may cost, and whom it may reach.
@@ -40,7 +40,8 @@ pub struct Bounds {
     pub ca_file: Option<PathBuf>,
     /// How long looking up, connecting and the TLS handshake may take together.
     pub connect_timeout: Duration,
-    /// How long a request may take from its beginning to the answer's last byte.
+    /// How long a request may take from its beginning to the answer's last byte, and how long
+    /// anybody waits for keys.
     pub timeout: Duration,
     /// The longest body of an answer, in bytes.
     pub body_bytes_max: usize,
@@ -100,6 +101,9 @@ pub enum FetchError {
     /// Too many other requests were under way.
     #[error("too many other requests are under way (`fetch.requests_max`)")]
     Busy,
+    /// The fetch takes longer than anybody waits for it; what it brings is for those who come later.
+    #[error("the keys are still being fetched")]
+    UnderWay,
     /// The answer was no success. Redirects are not followed.
     #[error("the answer's status is {0}, not 200")]
     Status(u16),

@@ -8,7 +8,6 @@ use std::time::Duration;
 use jeton_engine::clock::{Clock, Random};
 use jeton_engine::engine::{Engine, Parts};
 use jeton_engine::error::Fault;
-use jeton_engine::key_source::NoKeySource;
 use jeton_store::{OpenError, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,6 +17,8 @@ use tokio::task::JoinHandle;
 use crate::admin::Admin;
 use crate::config::master_key::{self, MasterKeyError};
 use crate::config::{self, Config, Problems, RealmConfig};
+use crate::fetch::resolver::Resolver;
+use crate::fetch::{FetchError, KeySets};
 use crate::http::listener::{ListenerLimits, bind, listen};
 use crate::http::{Front, listener_limits};
 use crate::storage;
@@ -63,6 +64,9 @@ pub enum StartError {
     /// There is no master key.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
+    /// The keys of others cannot be fetched.
+    #[error("the keys of others cannot be fetched: {0}")]
+    Fetch(#[from] FetchError),
     /// The engine cannot begin.
     #[error("{0}")]
     Fault(#[from] Fault),
@@ -126,7 +130,8 @@ impl Server {
         let addresses = (address(&listeners.public)?, address(&listeners.admin)?);
         let master_key = master_key::read(&config.storage.master_key, &random)?;
         let settings = config.settings;
-        let key_source = Arc::new(NoKeySource);
+        let key_source = KeySets::new(config.fetch.clone(), Resolver::System, clock.clone())?;
+        let key_source = Arc::new(key_source);
         let kept = Arc::clone(&store) as Arc<_>;
         let parts = Parts { store: kept, clock, random, master_key, key_source, settings };
         let engine = Engine::open(parts.clone(), config.engine_realms()).await?;

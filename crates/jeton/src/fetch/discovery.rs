@@ -35,25 +35,20 @@ fn read(answer: &Answer, issuer: &Issuer) -> Result<Target, FetchError> {
 }
 
 /// An issuer's URL, as its tokens spell it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Issuer(String, Target);
+#[derive(Clone, Debug)]
+pub(super) struct Issuer(String, Target);
 
 impl Issuer {
     /// Reads an issuer's URL.
     ///
     /// # Errors
     /// When it may not be asked, or has a query (RFC 8414 section 2).
-    pub fn parse(text: &str) -> Result<Self, super::TargetError> {
+    pub(super) fn parse(text: &str) -> Result<Self, super::TargetError> {
         let target = Target::parse(text)?;
         if target.has_query() {
             return Err(super::TargetError::Malformed);
         }
         Ok(Self(text.to_owned(), target))
-    }
-
-    /// The URL as it was spelled.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 
     /// Behind the issuer's path, then before it (RFC 8414 sections 3.1 and 5).

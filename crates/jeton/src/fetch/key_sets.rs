@@ -10,36 +10,19 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jeton_engine::clock::{Clock, Time};
 use jeton_engine::jose::JwkSet;
+use jeton_engine::key_source::{KeyLocation, KeySource, KeysUnavailable};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::discovery;
+use super::discovery::{self, Issuer};
 use super::request::{Answer, Requests};
 use super::resolver::Resolver;
 use super::target::Target;
 use super::{Bounds, FetchError};
-
-pub use super::discovery::Issuer;
-
-/// Where somebody's keys are.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Place {
-    /// At this URL.
-    Set(Target),
-    /// Where this issuer's metadata say.
-    Issuer(Issuer),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Set(target) => target.as_str(),
-            Self::Issuer(issuer) => issuer.as_str(),
-        })
-    }
-}
 
 /// The key sets of others. Cheap to clone.
 #[derive(Clone)]
@@ -51,10 +34,10 @@ struct Shared {
     requests: Requests,
     bounds: Bounds,
     clock: Clock,
-    entries: Mutex<HashMap<Place, Entry>>,
+    entries: Mutex<HashMap<KeyLocation, Entry>>,
 }
 
-/// What is known of one place.
+/// What is known of one location.
 struct Entry {
     kept: Option<Kept>,
     /// When it was asked last.
@@ -102,24 +85,26 @@ impl KeySets {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The keys of a place, fetched if need be. A key identifier that is not among them is a reason
+    /// The keys at a location, fetched if need be. A key identifier that is not among them is a reason
     /// to fetch them again, but not more often than the bounds say; it may then still be missing.
     ///
     /// # Errors
     /// Why there are none.
-    pub async fn key_set(
+    pub async fn keys(
         &self,
-        place: &Place,
-        wanted_key_id: Option<&str>,
+        location: &KeyLocation,
+        wanted: Option<&str>,
     ) -> Result<Arc<JwkSet>, FetchError> {
         let mut patience = Patience::Left;
         loop {
-            match self.shared.step(place, wanted_key_id, patience) {
+            match self.shared.step(location, wanted, patience) {
                 Step::Use(keys) => return Ok(keys),
                 Step::Refuse(error) => return Err(error),
                 Step::Wait(mut flight) => {
-                    // Its other end is dropped when the fetch is over.
-                    while flight.changed().await.is_ok() {}
+                    // Its other end is dropped when the fetch is over. Discovery makes it longer than
+                    // one request may take; nobody waits for that.
+                    let landed = async { while flight.changed().await.is_ok() {} };
+                    let _ = timeout(self.shared.bounds.timeout, landed).await;
                     patience = Patience::Gone;
                 }
             }
@@ -133,6 +118,18 @@ impl KeySets {
     }
 }
 
+#[async_trait]
+impl KeySource for KeySets {
+    async fn key_set(
+        &self,
+        location: &KeyLocation,
+        wanted: Option<&str>,
+    ) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let keys = self.keys(location, wanted).await;
+        keys.map_err(|error| KeysUnavailable(error.to_string().into()))
+    }
+}
+
 impl fmt::Debug for KeySets {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("KeySets").finish_non_exhaustive()
@@ -140,53 +137,62 @@ impl fmt::Debug for KeySets {
 }
 
 impl Shared {
-    fn step(self: &Arc<Self>, place: &Place, wanted: Option<&str>, patience: Patience) -> Step {
+    fn step(
+        self: &Arc<Self>,
+        location: &KeyLocation,
+        wanted: Option<&str>,
+        patience: Patience,
+    ) -> Step {
         let now = self.clock.now();
         let mut entries = self.entries.lock();
-        if !entries.contains_key(place) && !make_room(&mut entries, self.bounds.key_sets_max) {
-            return Step::Refuse(FetchError::Busy);
+        if !entries.contains_key(location) && make_room(&mut entries, self.bounds.key_sets_max) {
+            entries.insert(location.clone(), Entry::new(now));
         }
-        let entry = entries.entry(place.clone()).or_insert_with(|| Entry::new(now));
+        let Some(entry) = entries.get_mut(location) else { return Step::Refuse(FetchError::Busy) };
         entry.needed = now;
         let Some(kept) = &entry.kept else {
-            return self.wait(place, entry, patience).unwrap_or_else(|| entry.refuse());
+            return self.wait(location, entry, patience).unwrap_or_else(|| entry.refuse());
         };
         let keys = Arc::clone(&kept.keys);
         if kept.is_fresh(now) {
             let is_known = wanted.is_none_or(|wanted| has(&keys, wanted));
             if !is_known {
-                return self.wait(place, entry, patience).unwrap_or(Step::Use(keys));
+                return self.wait(location, entry, patience).unwrap_or(Step::Use(keys));
             }
             if kept.is_ageing(now) {
-                self.flight(place, entry);
+                self.flight(location, entry);
             }
             return Step::Use(keys);
         }
         if now >= kept.usable_until {
-            return self.wait(place, entry, patience).unwrap_or_else(|| entry.refuse());
+            return self.wait(location, entry, patience).unwrap_or_else(|| entry.refuse());
         }
         // Their server did not answer lately: nobody waits for it again and again.
         if entry.failure.as_ref().is_some_and(|(at, _)| *at >= kept.fresh_until) {
-            self.flight(place, entry);
+            self.flight(location, entry);
             return Step::Use(keys);
         }
-        self.wait(place, entry, patience).unwrap_or(Step::Use(keys))
+        self.wait(location, entry, patience).unwrap_or(Step::Use(keys))
     }
 
     fn wait(
         self: &Arc<Self>,
-        place: &Place,
+        location: &KeyLocation,
         entry: &mut Entry,
         patience: Patience,
     ) -> Option<Step> {
         if patience == Patience::Gone {
             return None;
         }
-        self.flight(place, entry).map(Step::Wait)
+        self.flight(location, entry).map(Step::Wait)
     }
 
-    /// The fetch under way; if there is none, a new one, unless the place was asked a moment ago.
-    fn flight(self: &Arc<Self>, place: &Place, entry: &mut Entry) -> Option<watch::Receiver<()>> {
+    /// The fetch under way; if there is none, a new one, unless the location was asked a moment ago.
+    fn flight(
+        self: &Arc<Self>,
+        location: &KeyLocation,
+        entry: &mut Entry,
+    ) -> Option<watch::Receiver<()>> {
         if let Some(flight) = entry.flight.as_ref().filter(|flight| is_under_way(flight)) {
             return Some(flight.clone());
         }
@@ -199,25 +205,25 @@ impl Shared {
         let (ends, flight) = watch::channel(());
         entry.asked = Some(now);
         entry.flight = Some(flight.clone());
-        let (shared, place) = (Arc::clone(self), place.clone());
+        let (shared, location) = (Arc::clone(self), location.clone());
         // On its own, so that it goes on when the request that began it is given up.
         tokio::spawn(async move {
-            let outcome = shared.fetch(&place).await;
-            shared.land(&place, now, outcome);
+            let outcome = shared.fetch(&location).await;
+            shared.land(&location, now, outcome);
             drop(ends);
         });
         Some(flight)
     }
 
-    async fn fetch(&self, place: &Place) -> Result<Kept, FetchError> {
+    async fn fetch(&self, location: &KeyLocation) -> Result<Kept, FetchError> {
         let fetched = self.clock.now();
-        let answer = match place {
-            Place::Set(target) => self.requests.get(target).await?,
-            Place::Issuer(issuer) => {
-                let target = discovery::jwks_uri(&self.requests, issuer).await?;
-                self.requests.get(&target).await?
+        let target = match location {
+            KeyLocation::Uri(uri) => Target::parse(uri)?,
+            KeyLocation::Issuer(issuer) => {
+                discovery::jwks_uri(&self.requests, &Issuer::parse(issuer)?).await?
             }
         };
+        let answer = self.requests.get(&target).await?;
         let Bounds { fresh_min, fresh_max, stale_max, .. } = self.bounds;
         let fresh_for = answer.fresh_for.unwrap_or(fresh_min).max(fresh_min).min(fresh_max);
         let fresh_until = fetched.plus(fresh_for);
@@ -225,16 +231,17 @@ impl Shared {
         Ok(Kept { keys: Arc::new(read(&answer)?), fetched, fresh_until, usable_until })
     }
 
-    fn land(&self, place: &Place, asked: Time, outcome: Result<Kept, FetchError>) {
+    fn land(&self, location: &KeyLocation, asked: Time, outcome: Result<Kept, FetchError>) {
+        let (KeyLocation::Uri(url) | KeyLocation::Issuer(url)) = location;
         match &outcome {
             Ok(kept) => {
                 let (keys, skipped) = (kept.keys.keys().len(), kept.keys.skipped().len());
-                tracing::debug!(%place, keys, skipped, "fetched a key set");
+                tracing::debug!(%url, keys, skipped, "fetched a key set");
             }
-            Err(error) => tracing::warn!(%place, %error, "a key set could not be fetched"),
+            Err(error) => tracing::warn!(%url, %error, "a key set could not be fetched"),
         }
         let mut entries = self.entries.lock();
-        let Some(entry) = entries.get_mut(place) else { return };
+        let Some(entry) = entries.get_mut(location) else { return };
         match outcome {
             Ok(kept) => {
                 entry.kept = Some(kept);
@@ -267,14 +274,15 @@ fn is_under_way(flight: &watch::Receiver<()>) -> bool {
 
 /// Whether there is room for one more. The one that was needed longest ago goes; none that is being
 /// fetched does.
-fn make_room(entries: &mut HashMap<Place, Entry>, most: usize) -> bool {
+fn make_room(entries: &mut HashMap<KeyLocation, Entry>, most: usize) -> bool {
     if entries.len() < most {
         return true;
     }
     let resting =
         entries.iter().filter(|(_, entry)| !entry.flight.as_ref().is_some_and(is_under_way));
-    let oldest = resting.min_by_key(|(_, entry)| entry.needed).map(|(place, _)| place.clone());
-    oldest.is_some_and(|place| entries.remove(&place).is_some())
+    let oldest =
+        resting.min_by_key(|(_, entry)| entry.needed).map(|(location, _)| location.clone());
+    oldest.is_some_and(|location| entries.remove(&location).is_some())
 }
 
 impl Entry {
@@ -284,7 +292,7 @@ impl Entry {
 
     fn refuse(&self) -> Step {
         let failure = self.failure.as_ref().map(|(_, error)| error.clone());
-        Step::Refuse(failure.unwrap_or(FetchError::Busy))
+        Step::Refuse(failure.unwrap_or(FetchError::UnderWay))
     }
 }
 

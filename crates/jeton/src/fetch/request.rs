@@ -1,5 +1,6 @@
 //! One request on its guarded way: look up, check, connect to what was checked, ask, read within bounds.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -115,7 +116,7 @@ impl Requests {
     /// The stream to one of the addresses that were checked. Nothing is looked up twice, so that a
     /// name cannot mean one address when it is checked and another when it is used.
     async fn connect(&self, target: &Target) -> Result<TlsStream<TcpStream>, FetchError> {
-        let config = self.tls()?;
+        let config = self.tls().await?;
         let name = ServerName::try_from(target.host_name().to_owned())
             .map_err(|error| unreachable(target, &error))?;
         let addresses = self.addresses(target).await?;
@@ -161,13 +162,16 @@ impl Requests {
         }
     }
 
-    fn tls(&self) -> Result<Arc<ClientConfig>, FetchError> {
+    async fn tls(&self) -> Result<Arc<ClientConfig>, FetchError> {
         if let Some(config) = self.tls.get() {
             return Ok(Arc::clone(config));
         }
-        let config = client::roots(self.bounds.ca_file.as_deref())
-            .and_then(|roots| client::config(roots, None, self.clock.clone()))
-            .map_err(|error| FetchError::Tls(error.to_string().into()))?;
+        let (ca_file, clock) = (self.bounds.ca_file.clone(), self.clock.clone());
+        let failed = |error: &dyn fmt::Display| FetchError::Tls(error.to_string().into());
+        // A machine has some hundred roots, each in need of parsing: not where requests are answered.
+        let reading = move || client::config(client::roots(ca_file.as_deref())?, None, clock);
+        let config = tokio::task::spawn_blocking(reading).await.map_err(|error| failed(&error))?;
+        let config = config.map_err(|error| failed(&error))?;
         Ok(Arc::clone(self.tls.get_or_init(|| Arc::new(for_fetching(config)))))
     }
 

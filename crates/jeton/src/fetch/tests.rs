@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jeton_engine::clock::{Clock, Time};
 use jeton_engine::jose::JwkSet;
+use jeton_engine::key_source::KeyLocation;
 
-use super::key_sets::Issuer;
 use super::resolver::Resolver;
 use super::*;
 use crate::tls::rehearsal::{Authority, Out, Server, answer};
@@ -94,8 +94,8 @@ impl Stage {
         Server::start_at(address, config, |_, out| send(out, &answer("200 OK", "", &set("canary"))))
     }
 
-    async fn get(&self, place: &Place) -> Result<Arc<JwkSet>, FetchError> {
-        self.keys.key_set(place, None).await
+    async fn get(&self, place: &KeyLocation) -> Result<Arc<JwkSet>, FetchError> {
+        self.keys.keys(place, None).await
     }
 
     fn later(&self, seconds: u64) {
@@ -109,16 +109,16 @@ fn send(out: Out<'_>, bytes: &[u8]) {
 }
 
 /// The set at a server, by name.
-fn named(server: &Server) -> Place {
+fn named(server: &Server) -> KeyLocation {
     at("keys.example.com", server)
 }
 
-fn at(host: &str, server: &Server) -> Place {
+fn at(host: &str, server: &Server) -> KeyLocation {
     place(&format!("https://{host}:{}/jwks.json", server.address.port()))
 }
 
-fn place(url: &str) -> Place {
-    Place::Set(Target::parse(url).unwrap())
+fn place(url: &str) -> KeyLocation {
+    KeyLocation::Uri(url.into())
 }
 
 /// A server's keys, to be exchanged under way; `None`: it is out of order.

@@ -15,7 +15,7 @@ async fn two_hundred_who_wait_make_one_fetch() {
     let waiting: Vec<_> = (0..200)
         .map(|nth| {
             let (keys, place) = (stage.keys.clone(), place.clone());
-            tokio::spawn(async move { keys.key_set(&place, Some(&format!("k{nth}"))).await })
+            tokio::spawn(async move { keys.keys(&place, Some(&format!("k{nth}"))).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -38,11 +38,11 @@ async fn a_request_that_is_given_up_does_not_end_the_fetch_for_the_others() {
     let (keys, place) = (stage.keys.clone(), named(&server));
     let first = tokio::spawn({
         let (keys, place) = (keys.clone(), place.clone());
-        async move { keys.key_set(&place, None).await }
+        async move { keys.keys(&place, None).await }
     });
     tokio::task::yield_now().await;
     first.abort();
-    let second = tokio::spawn(async move { keys.key_set(&place, None).await });
+    let second = tokio::spawn(async move { keys.keys(&place, None).await });
     tokio::task::yield_now().await;
     open.send(()).unwrap();
     assert!(second.await.unwrap().is_ok());
@@ -57,19 +57,19 @@ async fn key_identifiers_out_of_the_air_do_not_make_fetches() {
     let place = named(&server);
     stage.get(&place).await.unwrap();
     for nth in 0..1000 {
-        let keys = stage.keys.key_set(&place, Some(&format!("random-{nth}"))).await.unwrap();
+        let keys = stage.keys.keys(&place, Some(&format!("random-{nth}"))).await.unwrap();
         assert_eq!(key_ids(&keys), ["one"]);
     }
     assert_eq!(server.connections(), 1);
     stage.later(30);
     for nth in 0..1000 {
-        stage.keys.key_set(&place, Some(&format!("random-{nth}"))).await.unwrap();
+        stage.keys.keys(&place, Some(&format!("random-{nth}"))).await.unwrap();
     }
     assert_eq!(server.connections(), 2);
     // A key that is there in earnest is found as soon as the URL may be asked again.
     published.say("two", "");
     stage.later(30);
-    assert_eq!(key_ids(&stage.keys.key_set(&place, Some("two")).await.unwrap()), ["two"]);
+    assert_eq!(key_ids(&stage.keys.keys(&place, Some("two")).await.unwrap()), ["two"]);
     assert_eq!(server.connections(), 3);
 }
 
@@ -110,7 +110,7 @@ async fn ageing_keys_are_fetched_in_the_background() {
     // Whoever asks gets what is there at once, and begins the fetch.
     assert_eq!(key_ids(&stage.get(&place).await.unwrap()), ["one"]);
     // Whoever wants the new key joins it.
-    assert_eq!(key_ids(&stage.keys.key_set(&place, Some("two")).await.unwrap()), ["two"]);
+    assert_eq!(key_ids(&stage.keys.keys(&place, Some("two")).await.unwrap()), ["two"]);
     assert_eq!(server.connections(), 2);
 }
 

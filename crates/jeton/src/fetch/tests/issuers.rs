@@ -39,8 +39,8 @@ fn metadata(issuer: &str, jwks_uri: &str) -> String {
 const OPENID: &str = "/tenant/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server/tenant";
 
-fn of(issuer: &str) -> Place {
-    Place::Issuer(Issuer::parse(issuer).unwrap())
+fn of(issuer: &str) -> KeyLocation {
+    KeyLocation::Issuer(issuer.into())
 }
 
 #[tokio::test]
@@ -97,5 +97,19 @@ async fn metadata_without_keys_are_refused() {
         let told = issuer(&stage, OPENID, move |issuer| body.replace("{}", issuer));
         let error = stage.get(&of(&told.issuer)).await.unwrap_err();
         assert!(matches!(error, FetchError::Content { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_engine_hears_why_there_are_no_keys() {
+    use jeton_engine::key_source::KeySource as _;
+    let stage = Stage::new();
+    for (location, words) in [
+        (KeyLocation::Uri("http://example.com/".into()), "the URL must be https"),
+        (KeyLocation::Issuer("https://example.com/?x".into()), "the URL is not"),
+        (KeyLocation::Uri("https://10.0.0.1/".into()), "no address that may be reached"),
+    ] {
+        let error = stage.keys.key_set(&location, None).await.unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
     }
 }
