@@ -24,8 +24,8 @@ pub(crate) mod trouble;
 pub(crate) const VERSIONS: &[&SupportedProtocolVersion] =
     &[&rustls::version::TLS13, &rustls::version::TLS12];
 
-/// For TLS 1.2 just the four of RFC 9325 section 4.2.1, which is what the FAPI 2.0 Security Profile
-/// section 5.2.1 leaves of them: ephemeral keys, authenticated encryption.
+/// For TLS 1.2 just the four that RFC 9325 section 4.2 recommends, which are all that the FAPI 2.0
+/// Security Profile section 5.2 permits: ephemeral keys, authenticated encryption.
 const CIPHER_SUITES: [SupportedCipherSuite; 7] = [
     cipher_suite::TLS13_AES_256_GCM_SHA384,
     cipher_suite::TLS13_AES_128_GCM_SHA256,

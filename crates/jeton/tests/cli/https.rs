@@ -1,6 +1,6 @@
 //! Calling servers by https: whom we trust, as whom we come, and what is said when it fails.
 
-use super::place::{Place, Ran};
+use super::place::{Place, Ran, program};
 use super::rehearsal::{Authority, Leaf, Server, Use, answer};
 
 const TOKEN: &str = r#"{"access_token":"t0ken","token_type":"Bearer","expires_in":60}"#;
@@ -64,6 +64,27 @@ fn a_server_of_an_unknown_authority_hears_no_secret() {
         .get("localhost", &server, &other)
         .failed(1, &["authority that is not trusted", "localhost", "--ca-file"]);
     assert!(server.requests.lock().unwrap().is_empty());
+}
+
+#[test]
+fn the_authorities_of_the_machine_are_trusted_and_none_at_all_is_said() {
+    let stage = Stage::new();
+    let server = token_server(&stage.authority.server(&["localhost"]), None);
+    std::fs::write(stage.place.path("none.pem"), "").unwrap();
+    std::fs::create_dir(stage.place.path("none")).unwrap();
+    let url = format!("https://localhost:{}/oauth2/token", server.address.port());
+    let with_roots = |file: &str| {
+        let mut command = program();
+        command.env("SSL_CERT_FILE", stage.place.path(file));
+        command.env("SSL_CERT_DIR", stage.place.path("none"));
+        command.args(["token", "get", "--token-endpoint", &url, "--client-id", "ada"]);
+        command.args(["--client-secret-file", "secret"]);
+        command.current_dir(stage.place.path("")).output().unwrap()
+    };
+    assert_eq!(with_roots("ca.pem").stdout, b"t0ken\n");
+    let without = with_roots("none.pem");
+    assert_eq!(without.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&without.stderr).contains("no root certificates"));
 }
 
 #[test]
