@@ -55,7 +55,8 @@ pub struct Bounds {
     pub fresh_max: Duration,
     /// How much longer they are used while they cannot be fetched again.
     pub stale_max: Duration,
-    /// The most key sets in memory; the one that was needed longest ago goes first.
+    /// The most key sets in memory, of eight keys on average; the one that was needed longest ago
+    /// goes first.
     pub key_sets_max: usize,
 }
 

@@ -24,6 +24,10 @@ use super::resolver::Resolver;
 use super::target::Target;
 use super::{Bounds, FetchError};
 
+/// How many keys a set may have on average: a set can have a hundred, and many such sets are a way to
+/// use up our memory.
+const KEYS_A_SET: usize = 8;
+
 /// The key sets of others. Cheap to clone.
 #[derive(Clone)]
 pub struct KeySets {
@@ -233,6 +237,8 @@ impl Shared {
 
     fn land(&self, location: &KeyLocation, asked: Time, outcome: Result<Kept, FetchError>) {
         let (KeyLocation::Uri(url) | KeyLocation::Issuer(url)) = location;
+        // Some write into the query what nobody else should know.
+        let url = url.split('?').next().unwrap_or_default();
         match &outcome {
             Ok(kept) => {
                 let (keys, skipped) = (kept.keys.keys().len(), kept.keys.skipped().len());
@@ -246,6 +252,9 @@ impl Shared {
             Ok(kept) => {
                 entry.kept = Some(kept);
                 entry.failure = None;
+                while weight(&entries) > self.bounds.key_sets_max.saturating_mul(KEYS_A_SET)
+                    && forget_one(&mut entries)
+                {}
             }
             Err(error) => {
                 // It was not asked at all: the next request may.
@@ -272,14 +281,21 @@ fn is_under_way(flight: &watch::Receiver<()>) -> bool {
     flight.has_changed().is_ok()
 }
 
-/// Whether there is room for one more. The one that was needed longest ago goes; none that is being
-/// fetched does.
+/// Every key that is kept.
+fn weight(entries: &HashMap<KeyLocation, Entry>) -> usize {
+    let kept = entries.values().filter_map(|entry| entry.kept.as_ref());
+    kept.map(|kept| kept.keys.keys().len()).sum()
+}
+
+/// Whether there is room for one more location, if need be in the stead of another.
 fn make_room(entries: &mut HashMap<KeyLocation, Entry>, most: usize) -> bool {
-    if entries.len() < most {
-        return true;
-    }
-    let resting =
-        entries.iter().filter(|(_, entry)| !entry.flight.as_ref().is_some_and(is_under_way));
+    entries.len() < most || forget_one(entries)
+}
+
+/// Forgets the location that was needed longest ago, but none that is being asked right now.
+fn forget_one(entries: &mut HashMap<KeyLocation, Entry>) -> bool {
+    let is_resting = |entry: &Entry| !entry.flight.as_ref().is_some_and(is_under_way);
+    let resting = entries.iter().filter(|(_, entry)| is_resting(entry));
     let oldest =
         resting.min_by_key(|(_, entry)| entry.needed).map(|(location, _)| location.clone());
     oldest.is_some_and(|location| entries.remove(&location).is_some())

@@ -186,3 +186,20 @@ async fn no_more_sets_are_kept_than_allowed_and_the_least_needed_goes() {
     stage.get(&named(second)).await.unwrap();
     assert_eq!(servers.each_ref().map(Server::connections), [1, 2, 1]);
 }
+
+#[tokio::test]
+async fn sets_of_many_keys_push_out_others_before_memory_is_full() {
+    // Two sets of eight keys on average.
+    let stage = Stage::with(Bounds { key_sets_max: 2, ..bounds() }, |_| vec![ALLOWED]);
+    let small = stage.server(Published::new("one").answer());
+    let key = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{X}"}}"#);
+    let big = format!(r#"{{"keys":[{}]}}"#, vec![key; 16].join(","));
+    let large = stage.server(move |_, out| send(out, &answer("200 OK", "", &big)));
+    stage.get(&named(&small)).await.unwrap();
+    stage.later(1);
+    assert_eq!(stage.get(&named(&large)).await.unwrap().keys().len(), 16);
+    stage.get(&named(&large)).await.unwrap();
+    assert_eq!((small.connections(), large.connections()), (1, 1));
+    stage.get(&named(&small)).await.unwrap();
+    assert_eq!((small.connections(), large.connections()), (2, 1));
+}

@@ -18,6 +18,26 @@ async fn keys_are_fetched_from_an_allowed_address_by_name_and_by_number() {
 }
 
 #[tokio::test]
+async fn the_systems_names_and_an_authority_in_a_file_are_enough() {
+    let (authority, folder) = (Authority::new("the authority"), tempfile::tempdir().unwrap());
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, authority.pem()).unwrap();
+    let leaf = authority.server(&["localhost"]);
+    let server = Server::start(leaf.config(None), Published::new("one").answer());
+    let keys = |bounds| KeySets::new(bounds, Resolver::System, Clock::fixed(START));
+    let trusting = Bounds { ca_file: Some(ca_file), ..bounds() };
+    let fetched = keys(trusting.clone()).unwrap().keys(&at("localhost", &server), None).await;
+    assert_eq!(key_ids(&fetched.unwrap()), ["one"]);
+    let guarded = Bounds { allow: Vec::new(), ..trusting };
+    let error = keys(guarded).unwrap().keys(&at("localhost", &server), None).await.unwrap_err();
+    assert!(matches!(error, FetchError::Forbidden { .. }), "{error}");
+    assert_eq!(server.connections(), 1);
+    let error =
+        keys(Bounds { ca_file: Some(folder.path().join("no.pem")), ..bounds() }).unwrap_err();
+    assert!(error.to_string().contains("no.pem cannot be read"), "{error}");
+}
+
+#[tokio::test]
 async fn what_is_not_public_is_never_connected_to_however_it_is_spelled() {
     let stage = Stage::with(bounds(), |_| vec![FORBIDDEN, "10.0.0.1", "::1", "fe80::1"]);
     let server = stage.server(Published::new("one").answer());
