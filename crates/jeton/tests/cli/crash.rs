@@ -68,7 +68,6 @@ fn no_received_token_is_lost_when_the_server_is_killed() {
     std::fs::write(place.path("jeton.toml"), text).unwrap();
     let made = place.jeton(&["client", "create", "a", "--json"]).done().json();
     let secret = made["client_secret"].as_str().unwrap();
-
     let mut command = program();
     command
         .current_dir(place.path(""))
