@@ -30,8 +30,13 @@ pub(crate) async fn authenticate(
     deciding: Deciding<'_>,
     credentials: &Credentials<'_>,
 ) -> Result<Authenticated, Error> {
+    let profile = deciding.realm.realm().proving.profile;
     match credentials {
         Credentials::None => Err(Reason::AuthenticationMissing.into()),
+        Credentials::Secret(presented) if !profile.allows_method(presented.method) => {
+            // Known of the whole realm, so that it tells nothing of any client.
+            Err(Reason::AuthenticationMethod.into())
+        }
         Credentials::Secret(presented) => {
             let live = secret::authenticate(deciding, presented).await?;
             Ok(Authenticated { live, spend: SmallVec::new() })

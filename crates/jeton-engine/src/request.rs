@@ -170,6 +170,12 @@ impl AuthenticationMethod {
         }
     }
 
+    /// Whether it proves that the client holds a private key: what FAPI 2.0 allows (FAPI 2.0
+    /// Security Profile section 5.3.2.1).
+    pub const fn proves_possession(self) -> bool {
+        matches!(self, Self::PrivateKeyJwt | Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
+    }
+
     /// Whether the secret itself crosses the wire.
     pub const fn shows_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)

@@ -22,6 +22,7 @@ mod fetch;
 pub mod master_key;
 mod parse;
 mod problem;
+mod proving;
 mod raw;
 mod realms;
 pub mod settings;

@@ -41,7 +41,10 @@ fn is_commented_setting(line: &str) -> bool {
     let Some((name, _)) = line.strip_prefix("# ").and_then(|rest| rest.split_once(" = ")) else {
         return false;
     };
-    name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte))
+    let mut parts = name.split('.');
+    parts.all(|part| {
+        part == "NAME" || part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    })
 }
 
 #[test]

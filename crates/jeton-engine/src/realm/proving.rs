@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use jeton_jose::Algorithm;
+
 use crate::client::proof::PublicKeys;
 use crate::key_source::KeyLocation;
 use crate::name::RealmName;
+use crate::request::AuthenticationMethod;
 
 /// How clients of a realm prove who they are, and what their tokens are bound to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +31,35 @@ pub enum Profile {
     Standard,
     /// Only what the FAPI 2.0 Security Profile allows.
     Fapi2,
+}
+
+impl Profile {
+    /// Algorithms for signatures of clients: on assertions and DPoP proofs.
+    const STANDARD: &'static [Algorithm] =
+        &[Algorithm::EdDsa, Algorithm::Es256, Algorithm::Es384, Algorithm::Ps256, Algorithm::Rs256];
+    /// Section 5.4.1.
+    const FAPI2: &'static [Algorithm] = &[Algorithm::EdDsa, Algorithm::Es256, Algorithm::Ps256];
+
+    /// With which algorithms clients may sign assertions and DPoP proofs.
+    pub const fn algorithms(self) -> &'static [Algorithm] {
+        match self {
+            Self::Standard => Self::STANDARD,
+            Self::Fapi2 => Self::FAPI2,
+        }
+    }
+
+    /// Whether this algorithm is one of them.
+    pub fn allows(self, algorithm: Algorithm) -> bool {
+        self.algorithms().contains(&algorithm)
+    }
+
+    /// Whether clients may authenticate in this way.
+    pub fn allows_method(self, method: AuthenticationMethod) -> bool {
+        match self {
+            Self::Standard => true,
+            Self::Fapi2 => method.proves_possession(),
+        }
+    }
 }
 
 /// What client assertions must be like (RFC 7523 section 3).

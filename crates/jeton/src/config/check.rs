@@ -37,7 +37,8 @@ pub(super) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, Problems> {
     let log = log(&mut reader);
     let dialects = dialects(&mut reader, source.base_dir);
     let fetch = fetch::fetch(&mut reader, source.base_dir);
-    let realms = dialects.as_ref().map(|dialects| realms::realms(&mut reader, dialects));
+    let realms =
+        dialects.as_ref().map(|dialects| realms::realms(&mut reader, dialects, source.base_dir));
 
     let (true, Some(server), Some(admin), Some(storage), Some(settings), Some(log), Some(dialects)) =
         (reader.raw.problems.is_empty(), server, admin, storage, engine, log, dialects)
@@ -97,6 +98,14 @@ impl Reader {
     /// Where something was said under a key.
     pub(super) fn place(&self, key: &str) -> Place {
         self.raw.said.get(key).map_or(Place::Default, |said| said.place.clone())
+    }
+
+    /// Where the first setting below a section was said.
+    pub(super) fn place_below(&self, section: &str) -> Place {
+        let below = format!("{section}.");
+        let mut said = self.raw.said.range(below.clone()..);
+        let first = said.next().filter(|(key, _)| key.starts_with(&below));
+        first.map_or(Place::Default, |(_, said)| said.place.clone())
     }
 
     /// A setting, read. `None` when it is absent or wrong; what is wrong has been noted.

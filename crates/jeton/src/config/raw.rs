@@ -107,6 +107,7 @@ impl Raw {
                 let names = settings::names_in(pattern).join(", ");
                 let remedy = match pattern {
                     "realm" => "write a section [realm.NAME]".to_owned(),
+                    "realm.*.trusted_issuers" => format!("write a section [{key}.NAME]"),
                     _ => format!("it has {names}"),
                 };
                 let problem = Problem::new(place, format!("`{key}` is a section, not a value"));

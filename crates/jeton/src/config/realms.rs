@@ -1,6 +1,7 @@
 //! What is meant by the sections `[realm.NAME]`, and whether the realms can be told apart.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use jeton_dialect::{Dialect, Dialects};
@@ -8,7 +9,6 @@ use jeton_engine::jose::Algorithm;
 use jeton_engine::limit::Limit;
 use jeton_engine::name::{Audience, RealmName};
 use jeton_engine::realm::Realm;
-use jeton_engine::realm::proving::Proving;
 use jeton_engine::rotate::Rotation;
 use jeton_engine::scope::Scope;
 use jeton_engine::terms::{Lifetime, Permission, TokenShape};
@@ -18,8 +18,9 @@ use url::{Host, Url};
 use super::check::Reader;
 use super::parse::{self, Wrong};
 use super::problem::{Place, Problem};
+use super::proving::SoFar;
 use super::raw::{Said, Value};
-use super::{Mount, RealmConfig, settings};
+use super::{Mount, RealmConfig, proving, settings};
 use crate::http::endpoint::Endpoint;
 
 /// The algorithms that a realm's tokens may be signed with in this version.
@@ -36,7 +37,11 @@ const ALGORITHMS: &[Algorithm] = &[
 const EXPERIMENTAL: &[Algorithm] = &[Algorithm::MlDsa44, Algorithm::MlDsa65];
 
 /// Every realm that is right; what is wrong with the others has been noted.
-pub(super) fn realms(reader: &mut Reader, dialects: &Dialects) -> Vec<RealmConfig> {
+pub(super) fn realms(
+    reader: &mut Reader,
+    dialects: &Dialects,
+    base_dir: &Path,
+) -> Vec<RealmConfig> {
     let named = reader.raw.realms.clone();
     if named.is_empty() {
         let problem =
@@ -46,7 +51,7 @@ pub(super) fn realms(reader: &mut Reader, dialects: &Dialects) -> Vec<RealmConfi
     let mut realms = Vec::new();
     for (name, place) in &named {
         match name.parse::<RealmName>() {
-            Ok(name) => realms.extend(realm(reader, &name, place, dialects)),
+            Ok(name) => realms.extend(realm(reader, (&name, place), dialects, base_dir)),
             Err(error) => {
                 let message = format!("the realm name \"{name}\" {error}");
                 reader.problem(Problem::new(place.clone(), message));
@@ -60,9 +65,9 @@ pub(super) fn realms(reader: &mut Reader, dialects: &Dialects) -> Vec<RealmConfi
 
 fn realm(
     reader: &mut Reader,
-    name: &RealmName,
-    place: &Place,
+    (name, place): (&RealmName, &Place),
     dialects: &Dialects,
+    base_dir: &Path,
 ) -> Option<RealmConfig> {
     let key = |rest: &str| format!("realm.{name}.{rest}");
     if reader.said(&key("issuer")).is_none() {
@@ -80,12 +85,15 @@ fn realm(
     let lifetime_max = lifetime_max(reader, &key("token.lifetime_max"));
     let claims = optional(reader, &key("claims"), parse::claims);
     let rotation = rotation(reader, name);
-    profile(reader, &key("profile"));
+    let proving = proving::proving(reader, name, base_dir);
     let client_limits = optional_limits(reader, &key("limits.client"));
     let source_limits = reader.read_list(&key("limits.source"), parse::limits);
 
     let Issuer { text: issuer, prefix, authority } = issuer?;
     let mounts = mounts(reader, &key("dialects"), &prefix, spoken?);
+    let token = token?;
+    let so_far = SoFar { name, issuer: &issuer, token: &token, mounts: &mounts };
+    let proving = proving?.of(reader, &so_far);
     let mut all_hosts = vec![authority];
     for host in hosts? {
         if !all_hosts.contains(&host) {
@@ -98,12 +106,12 @@ fn realm(
             issuer,
             audience: audience?,
             scopes: scopes?,
-            token: token?,
+            token,
             lifetime: lifetime?,
             lifetime_max: lifetime_max?,
             lifetime_longest: longest(lifetime?, lifetime_max?, &mounts),
             claims: claims?.unwrap_or_default(),
-            proving: Proving::default(),
+            proving,
             rotation: rotation?,
             client_limits: client_limits?,
             source_limits: source_limits?,
@@ -160,7 +168,7 @@ fn rotation(reader: &mut Reader, realm: &RealmName) -> Option<Rotation> {
 }
 
 /// A setting that may be absent: `Some(None)` when it is, `None` when it is wrong.
-fn optional<T>(
+pub(super) fn optional<T>(
     reader: &mut Reader,
     key: &str,
     parse: impl FnOnce(&Said) -> Result<T, Wrong>,
@@ -418,16 +426,6 @@ fn algorithm(said: &Said, experimental: Permission) -> Result<Algorithm, Wrong> 
         )));
     }
     Ok(algorithm)
-}
-
-fn profile(reader: &mut Reader, key: &str) {
-    reader.read(key, |said| match parse::text(said)? {
-        "standard" => Ok(()),
-        other => Err(Wrong::new(format!(
-            "names \"{other}\", which is not available in this version of jeton"
-        ))
-        .instead("use \"standard\", or leave it out")),
-    });
 }
 
 /// Two realms with the same prefix need hosts that tell them apart.

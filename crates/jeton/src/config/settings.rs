@@ -1,6 +1,8 @@
 //! Every setting there is: its key, what it takes, and its default. One row each; the reader, the environment,
 //! `config show` and the test of `jeton.example.toml` all look here.
 
+use std::collections::BTreeMap;
+
 /// What a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
@@ -38,7 +40,7 @@ impl Takes {
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Its key, dotted. `*` stands for the name of a realm.
+    /// Its key, dotted. `*` stands for the name of a realm, or of something in it.
     pub key: &'static str,
     /// What it takes.
     pub takes: Takes,
@@ -112,6 +114,14 @@ pub const SETTINGS: &[Setting] = &[
     setting("realm.*.keys.rotate_every", Takes::Duration, "\"90d\""),
     setting("realm.*.keys.publish_ahead", Takes::Duration, "\"1d\""),
     setting("realm.*.profile", Takes::Text, "\"standard\""),
+    setting("realm.*.assertions.audience", Takes::Text, "\"issuer\""),
+    setting("realm.*.assertions.lifetime_max", Takes::Duration, "\"1h\""),
+    setting("realm.*.dpop.nonces", Takes::Text, "\"off\""),
+    setting("realm.*.dpop.age_max", Takes::Duration, "\"60s\""),
+    no_default("realm.*.trusted_issuers.*.issuer", Takes::Text),
+    no_default("realm.*.trusted_issuers.*.jwks_uri", Takes::Text),
+    no_default("realm.*.trusted_issuers.*.jwks_file", Takes::Text),
+    no_default("realm.*.trusted_issuers.*.audience", Takes::Text),
     no_default("realm.*.limits.client", Takes::Limits),
     setting("realm.*.limits.source", Takes::Limits, "\"off\""),
 ];
@@ -119,7 +129,6 @@ pub const SETTINGS: &[Setting] = &[
 /// Sections of the configuration that this version refuses, and what to do meanwhile.
 pub const LATER: &[(&str, &str)] = &[
     ("server.tls", "let a proxy in front end TLS, and name it in `server.trusted_proxies`"),
-    ("realm.*.trusted_issuers", "give the client a secret instead"),
     ("realm.*.registration", "make clients with `jeton client create`"),
 ];
 
@@ -128,15 +137,31 @@ pub fn setting_of(pattern: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == pattern)
 }
 
-/// The pattern of a key: the name of a realm becomes `*`.
+/// The pattern of a key: the names of a realm and of its trusted issuers become `*`.
 pub fn pattern_of(key: &str) -> String {
     let mut parts: Vec<&str> = key.split('.').collect();
-    if let [first, second, ..] = parts.as_mut_slice()
+    if let [first, realm, rest @ ..] = parts.as_mut_slice()
         && *first == "realm"
     {
-        *second = "*";
+        *realm = "*";
+        if let [section, name, ..] = rest
+            && *section == "trusted_issuers"
+        {
+            *name = "*";
+        }
     }
     parts.join(".")
+}
+
+/// The names that stand directly below a section, of all that was said, each once.
+pub(super) fn named_below<T>(said: &BTreeMap<String, T>, section: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in said.keys().filter_map(|key| below(key, section)?.split('.').next()) {
+        if names.last().is_none_or(|last| last != name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// Whether the pattern is a section: a beginning of some setting's key.
@@ -217,6 +242,10 @@ mod tests {
         );
         assert!(setting_of("server.listen").is_some() && setting_of("server").is_none());
         assert_eq!(pattern_of("realm.main.token.format"), "realm.*.token.format");
+        assert_eq!(
+            pattern_of("realm.a.trusted_issuers.k8s.issuer"),
+            "realm.*.trusted_issuers.*.issuer"
+        );
         assert_eq!(pattern_of("server.listen"), "server.listen");
     }
 }

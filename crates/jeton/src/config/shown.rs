@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::problem::{Place, line_of};
 use super::raw::{Raw, Said, Value, default_of};
-use super::settings::SETTINGS;
+use super::settings::{SETTINGS, named_below};
 
 /// A setting in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,16 @@ pub(super) fn settings_in_force(raw: &Raw, file_name: &str, text: &str) -> Vec<S
         global.map(|setting| show(setting.key.to_owned(), setting.key)).collect();
     for (realm, _) in &raw.realms {
         for setting in SETTINGS.iter().filter(|setting| setting.key.starts_with("realm.")) {
-            shown.push(show(setting.key.replacen('*', realm, 1), setting.key));
+            let key = setting.key.replacen('*', realm, 1);
+            // Things with names of their own, of which there may be many or none.
+            match key.split_once(".*.") {
+                None => shown.push(show(key, setting.key)),
+                Some((section, rest)) => {
+                    for name in named_below(&raw.said, section) {
+                        shown.push(show(format!("{section}.{name}.{rest}"), setting.key));
+                    }
+                }
+            }
         }
     }
     shown
