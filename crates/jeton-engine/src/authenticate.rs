@@ -1,6 +1,7 @@
 //! Client authentication (RFC 6749 section 2.3): credentials become a client, or a refusal.
 //! One file a method.
 
+mod certificate;
 mod secret;
 
 pub(crate) use secret::digest_of;
@@ -9,10 +10,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::client::Client;
 use crate::deciding::Deciding;
-use crate::error::{Error, Reason};
+use crate::error::{Error, Reason, Refusal};
 use crate::live::LiveClient;
-use crate::request::Credentials;
+use crate::request::{AuthenticationMethod, Credentials};
+use crate::source::SourceKey;
 use crate::spent::ToSpend;
 
 /// A client that has proved who it is.
@@ -42,6 +45,40 @@ pub(crate) async fn authenticate(
             Ok(Authenticated { live, spend: SmallVec::new() })
         }
         Credentials::Assertion(_) => Err(Reason::AuthenticationMethod.into()),
-        Credentials::Named(_) => Err(Reason::AuthenticationMissing.into()),
+        Credentials::Named(client_id) => {
+            let live = certificate::authenticate(deciding, client_id).await?;
+            Ok(Authenticated { live, spend: SmallVec::new() })
+        }
     }
+}
+
+/// The client has shown what proves it: may it do so in this way, now? Whether it may have tokens
+/// is asked after all else that could be wrong with its proof.
+fn may_use(
+    deciding: Deciding<'_>,
+    live: &LiveClient,
+    method: AuthenticationMethod,
+) -> Result<(), Reason> {
+    if live.is_locked(deciding.now) {
+        return Err(Reason::ClientLocked);
+    }
+    if !live.client.may_authenticate_by(method) {
+        return Err(Reason::AuthenticationMethod);
+    }
+    Ok(())
+}
+
+/// Notes that the client was right: what went wrong before that is forgotten.
+fn welcome(deciding: Deciding<'_>, live: &LiveClient) {
+    live.run.right(SourceKey::from(deciding.caller.source));
+    if deciding.terms.lockout.is_some() {
+        live.run.forget_failures();
+    }
+}
+
+/// The refusal of a client that exists.
+fn known(reason: Reason, client: &Client) -> Refusal {
+    let mut refusal = Refusal::from(reason);
+    refusal.client_id = Some(client.id.clone());
+    refusal
 }

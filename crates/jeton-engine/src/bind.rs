@@ -1,23 +1,50 @@
 //! Binding: to what a token is bound, by what the client must and what the request shows
 //! (RFC 8705 section 3, RFC 9449 section 5).
 
+use crate::certificate::ClientCertificate;
 use crate::client::Client;
 use crate::client::proof::Binding;
-use crate::confirmation::Confirmation;
+use crate::confirmation::{Confirmation, Thumbprint};
 use crate::deciding::Deciding;
 use crate::error::Reason;
+use crate::realm::proving::Profile;
 
 /// What the token is bound to.
 ///
 /// # Errors
 /// The refusal of a request that does not show what the client's tokens must be bound to.
-pub(crate) fn bind(_: Deciding<'_>, client: &Client) -> Result<Confirmation, Reason> {
+pub(crate) fn bind(deciding: Deciding<'_>, client: &Client) -> Result<Confirmation, Reason> {
     let sender = client.sender_constraint();
     if sender.dpop == Binding::Required {
         return Err(Reason::ProofMissing);
     }
-    if sender.mtls == Binding::Required {
-        return Err(Reason::CertificateMissing);
+    let key = None;
+    let certificate = certificate(deciding, sender.mtls, key)?;
+    let confirmation = Confirmation { key, certificate };
+    if confirmation.is_bearer() && must_be_bound(deciding) {
+        return Err(Reason::BindingMissing);
     }
-    Ok(Confirmation::default())
+    Ok(confirmation)
+}
+
+/// The certificate that the token is bound to. Where it need not be, a proof that binds already is
+/// enough: a resource server that checks it may never see the certificate.
+fn certificate(
+    deciding: Deciding<'_>,
+    binding: Binding,
+    key: Option<Thumbprint>,
+) -> Result<Option<Thumbprint>, Reason> {
+    let shown = deciding.caller.certificate.map(ClientCertificate::thumbprint);
+    match binding {
+        Binding::Required => shown.ok_or(Reason::CertificateMissing).map(Some),
+        Binding::Allowed if key.is_none() => Ok(shown),
+        // Better than a refusal, which is all that is left otherwise.
+        Binding::Off if key.is_none() && must_be_bound(deciding) => Ok(shown),
+        Binding::Allowed | Binding::Off => Ok(None),
+    }
+}
+
+/// Whether the realm knows no bearer tokens (FAPI 2.0 Security Profile section 5.3.2.1).
+fn must_be_bound(deciding: Deciding<'_>) -> bool {
+    deciding.realm.realm().proving.profile == Profile::Fapi2
 }

@@ -9,11 +9,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::clock::Time;
+use crate::confirmation::Thumbprint;
 use crate::name::NameError;
 
 mod distinguished_name;
@@ -33,7 +34,7 @@ pub enum Chain {
 /// A certificate whose private key the caller was shown to hold. Parsed once a connection.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    thumbprint: [u8; 32],
+    thumbprint: Thumbprint,
     chain: Chain,
     subject: DistinguishedName,
     alternative_names: Box<[CertificateName]>,
@@ -74,7 +75,7 @@ impl ClientCertificate {
         let names = names.map(|extension| extension.value.general_names.as_slice());
         let validity = certificate.validity();
         Ok(Self {
-            thumbprint: sha256(der),
+            thumbprint: Thumbprint::of_certificate(der),
             chain,
             subject: DistinguishedName::of(certificate.subject()),
             alternative_names: names.unwrap_or_default().iter().filter_map(name_of).collect(),
@@ -84,9 +85,9 @@ impl ClientCertificate {
         })
     }
 
-    /// The SHA-256 digest of the certificate's DER: `x5t#S256` before base64url (RFC 8705 section 3.1).
-    pub fn thumbprint(&self) -> &[u8; 32] {
-        &self.thumbprint
+    /// The SHA-256 digest of the certificate's DER: its text is `x5t#S256` (RFC 8705 section 3.1).
+    pub fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint
     }
 
     /// Whether its chain was verified when it was presented.
@@ -138,7 +139,8 @@ impl fmt::Debug for ClientCertificate {
 
 /// A name by which a client's certificate is known: exactly one is registered for a client that uses
 /// `tls_client_auth` (RFC 8705 section 2.1.2). Two are equal when they name the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Said", into = "Said")]
 pub enum CertificateName {
     /// `tls_client_auth_subject_dn`.
     SubjectDn(DistinguishedName),
@@ -227,6 +229,44 @@ impl fmt::Display for CertificateName {
     }
 }
 
+/// A name as it is kept.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Said {
+    SubjectDn(String),
+    SanDns(String),
+    SanUri(String),
+    SanIp(String),
+    SanEmail(String),
+}
+
+impl TryFrom<Said> for CertificateName {
+    type Error = NameError;
+
+    fn try_from(said: Said) -> Result<Self, NameError> {
+        match said {
+            Said::SubjectDn(text) => Self::subject_dn(&text),
+            Said::SanDns(text) => Self::dns(&text),
+            Said::SanUri(text) => Self::uri(&text),
+            Said::SanIp(text) => Self::ip(&text),
+            Said::SanEmail(text) => Self::email(&text),
+        }
+    }
+}
+
+impl From<CertificateName> for Said {
+    fn from(name: CertificateName) -> Self {
+        let text = name.to_string();
+        match name {
+            CertificateName::SubjectDn(_) => Self::SubjectDn(text),
+            CertificateName::Dns(_) => Self::SanDns(text),
+            CertificateName::Uri(_) => Self::SanUri(text),
+            CertificateName::Ip(_) => Self::SanIp(text),
+            CertificateName::Email(_) => Self::SanEmail(text),
+        }
+    }
+}
+
 /// These names are of ASCII in a certificate (RFC 5280 section 4.2.1.6).
 fn check_alternative_name(text: &str) -> Result<(), NameError> {
     if text.is_empty() || text.len() > 2048 {
@@ -250,14 +290,6 @@ fn name_of(name: &GeneralName<'_>) -> Option<CertificateName> {
         },
         _ => None,
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut thumbprint = [0; 32];
-    for (to, from) in thumbprint.iter_mut().zip(digest::digest(&digest::SHA256, bytes).as_ref()) {
-        *to = *from;
-    }
-    thumbprint
 }
 
 #[cfg(test)]

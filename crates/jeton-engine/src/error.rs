@@ -181,13 +181,19 @@ reasons! {
     AuthenticationMissing, "authentication_missing", InvalidClient, "the client did not authenticate";
     AuthenticationTwice, "authentication_twice", SeveralAuthentications, "the client authenticated in more than one way (RFC 6749 section 2.3)";
     AuthenticationMethod, "authentication_method", InvalidClient, "the client may not authenticate in this way";
-    CertificateMissing, "certificate_missing", InvalidClient, "the client must show its certificate in TLS and did not";
+    CertificateWrong, "certificate_wrong", InvalidClient, "the certificate is another's: it bears neither the name nor a key that is registered for the client";
+    CertificateUnregistered, "certificate_unregistered", InvalidClient, "the client may authenticate with a certificate, but no name or key of one is registered for it";
+    CertificateUntrusted, "certificate_untrusted", InvalidClient, "the certificate bears the client's name, but no authority that is trusted for clients vouches for it";
+    CertificateExpired, "certificate_expired", InvalidClient, "the certificate is the client's, but has expired or is not valid yet";
+    KeysUnavailable, "keys_unavailable", InvalidClient, "the client's keys cannot be fetched from its jwks_uri";
+    CertificateMissing, "certificate_missing", InvalidRequest, "the client's tokens are bound to its certificate, and none was shown in TLS";
     ProofMissing, "proof_missing", InvalidDpopProof, "the client's tokens are bound to a DPoP key, and no proof came with the request";
+    BindingMissing, "binding_missing", InvalidRequest, "the realm only issues bound tokens, and the request shows neither a DPoP proof nor a certificate";
     ClientUnknown, "client_unknown", InvalidClient, "no client has this identifier";
     SecretWrong, "secret_wrong", InvalidClient, "the secret is wrong";
     SecretExpired, "secret_expired", InvalidClient, "the secret is right but has expired";
     SecretsNone, "secrets_none", InvalidClient, "the client has no secret: none was made or all were revoked";
-    ClientLocked, "client_locked", InvalidClient, "the secret is right but the client is locked after wrong guesses";
+    ClientLocked, "client_locked", InvalidClient, "the client proved who it is but is locked after wrong guesses";
     ClientDisabled, "client_disabled", ClientDisabled, "the client proved who it is but is disabled";
     SourceNotAllowed, "source_not_allowed", SourceNotAllowed, "the client proved who it is but may not call from this address";
     ScopeMalformed, "scope_malformed", InvalidScope, "the scope breaks the grammar of RFC 6749 section 3.3";
@@ -308,6 +314,10 @@ mod tests {
             Reason::SecretWrong,
             Reason::SecretExpired,
             Reason::SecretsNone,
+            Reason::CertificateWrong,
+            Reason::CertificateUnregistered,
+            Reason::CertificateUntrusted,
+            Reason::CertificateExpired,
             // Otherwise a guess at a locked account would still tell whether it was right.
             Reason::ClientLocked,
         ];

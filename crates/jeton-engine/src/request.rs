@@ -5,11 +5,15 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
+use crate::certificate::ClientCertificate;
+
 /// Who is asking, apart from what the request says.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     /// Where the caller is: the peer's address, or what a trusted proxy said of it.
     pub source: IpAddr,
+    /// The certificate whose key the caller was shown to hold, in TLS (RFC 8705).
+    pub certificate: Option<&'a ClientCertificate>,
     /// The DPoP proof that came with the request.
     pub dpop: Option<PresentedProof<'a>>,
 }
@@ -17,7 +21,7 @@ pub struct Caller<'a> {
 impl From<IpAddr> for Caller<'_> {
     /// Somebody at this address who shows nothing else.
     fn from(source: IpAddr) -> Self {
-        Self { source, dpop: None }
+        Self { source, certificate: None, dpop: None }
     }
 }
 

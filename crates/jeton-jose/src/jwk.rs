@@ -6,6 +6,8 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
@@ -106,6 +108,15 @@ impl Members {
     /// The key identifier, where the JWK has one.
     pub(crate) fn key_id(&self) -> Result<Option<&str>, KeyError> {
         self.optional_text("kid")
+    }
+
+    /// SHA-256 of the first certificate of `x5c`, which is in plain base64 (RFC 7517 section 4.7).
+    pub(crate) fn certificate(&self) -> Result<Option<[u8; 32]>, KeyError> {
+        let Some(chain) = self.0.get("x5c") else { return Ok(None) };
+        let first = chain.as_array().and_then(|chain| chain.first()).and_then(Value::as_str);
+        let der = first.and_then(|text| STANDARD.decode(text).ok());
+        let der = der.ok_or(KeyError::Member("x5c"))?;
+        Ok(digest(&SHA256, &der).as_ref().try_into().ok())
     }
 
     /// The algorithms that this key may be used with: one, except for an RSA key that does not

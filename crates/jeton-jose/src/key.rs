@@ -102,7 +102,7 @@ impl SigningKey {
     fn new(algorithm: Algorithm, material: Material) -> Result<Self, KeyError> {
         let verifying = match &material {
             Material::Hmac { key, .. } => VerifyingKey::symmetric(key.clone()),
-            asymmetric => VerifyingKey::asymmetric(algorithm, asymmetric.public(algorithm)?, None)?,
+            asymmetric => VerifyingKey::asymmetric(algorithm, asymmetric.public(algorithm)?)?,
         };
         Ok(Self(Arc::new(Signing { material, verifying })))
     }
@@ -212,6 +212,7 @@ struct Verifying {
     key_id: Option<Box<str>>,
     check: Check,
     public: Option<Public>,
+    certificate: Option<[u8; 32]>,
 }
 
 enum Check {
@@ -249,8 +250,14 @@ impl VerifyingKey {
             return Err(KeyError::PrivateWherePublic);
         }
         members.check(algorithm, Purpose::Verify)?;
-        let key_id = members.key_id()?.map(Into::into);
-        Self::asymmetric(algorithm, members.public(algorithm)?, key_id)
+        let public = members.public(algorithm)?;
+        Ok(Self(Arc::new(Verifying {
+            algorithm,
+            key_id: members.key_id()?.map(Into::into),
+            check: Check::Public(parse(algorithm, &public)?),
+            public: Some(public),
+            certificate: members.certificate()?,
+        })))
     }
 
     /// The secret of HS256.
@@ -267,7 +274,7 @@ impl VerifyingKey {
     /// When it does not decode, is private, or is not a sound key for the algorithm.
     pub fn from_public_pem(algorithm: Algorithm, pem: &str) -> Result<Self, KeyError> {
         let (label, der) = pem::key(pem)?;
-        Self::asymmetric(algorithm, public_from_der(algorithm, label, &der)?, None)
+        Self::asymmetric(algorithm, public_from_der(algorithm, label, &der)?)
     }
 
     /// The same key under this identifier.
@@ -282,6 +289,7 @@ impl VerifyingKey {
             key_id: Some(key_id.into()),
             check,
             public: self.0.public.clone(),
+            certificate: self.0.certificate,
         }))
     }
 
@@ -291,16 +299,18 @@ impl VerifyingKey {
             key_id: None,
             check: Check::Hmac(key),
             public: None,
+            certificate: None,
         }))
     }
 
-    fn asymmetric(
-        algorithm: Algorithm,
-        public: Public,
-        key_id: Option<Box<str>>,
-    ) -> Result<Self, KeyError> {
-        let check = Check::Public(parse(algorithm, &public)?);
-        Ok(Self(Arc::new(Verifying { algorithm, key_id, check, public: Some(public) })))
+    fn asymmetric(algorithm: Algorithm, public: Public) -> Result<Self, KeyError> {
+        Ok(Self(Arc::new(Verifying {
+            algorithm,
+            key_id: None,
+            check: Check::Public(parse(algorithm, &public)?),
+            public: Some(public),
+            certificate: None,
+        })))
     }
 
     /// The one algorithm it verifies.
@@ -336,14 +346,28 @@ impl VerifyingKey {
         self.0.public.as_ref().map(Public::thumbprint)
     }
 
+    /// SHA-256 of the certificate that the JWK had with the key (the first of `x5c`, RFC 7517
+    /// section 4.7). That the certificate is of this key was not looked at.
+    pub fn certificate(&self) -> Option<&[u8; 32]> {
+        self.0.certificate.as_ref()
+    }
+
+    /// SubjectPublicKeyInfo DER (RFC 5280 section 4.1.2.7).
+    ///
+    /// # Errors
+    /// When the key is symmetric or the library fails.
+    pub fn to_public_der(&self) -> Result<Vec<u8>, KeyError> {
+        let Check::Public(key) = &self.0.check else { return Err(KeyError::Symmetric) };
+        let der = key.as_der().map_err(|_| KeyError::Library)?;
+        Ok(der.as_ref().to_vec())
+    }
+
     /// SubjectPublicKeyInfo PEM.
     ///
     /// # Errors
     /// When the key is symmetric or the library fails.
     pub fn to_public_pem(&self) -> Result<String, KeyError> {
-        let Check::Public(key) = &self.0.check else { return Err(KeyError::Symmetric) };
-        let der = key.as_der().map_err(|_| KeyError::Library)?;
-        Ok(pem::text(Label::PublicSpki, der.as_ref()).to_string())
+        Ok(pem::text(Label::PublicSpki, &self.to_public_der()?).to_string())
     }
 }
 

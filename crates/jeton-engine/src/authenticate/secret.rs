@@ -16,7 +16,8 @@ use crate::grant::may_have_token;
 use crate::live::LiveClient;
 use crate::request::{Reading, SecretCredentials};
 use crate::slow_hash::Comparison;
-use crate::source::SourceKey;
+
+use super::{known, may_use, welcome};
 
 pub(super) async fn authenticate(
     deciding: Deciding<'_>,
@@ -25,7 +26,7 @@ pub(super) async fn authenticate(
     let Deciding { engine, caller, now, .. } = deciding;
     let found = find(deciding, presented);
     let live = found.as_deref();
-    let turn = engine.guesses.turn(caller.source, live, now).await.map_err(refuse)?;
+    let turn = engine.guesses.turn(caller.source, live, now).await?;
 
     let verdict = match verify(deciding, presented, live).await {
         Ok(verdict) => verdict,
@@ -39,7 +40,8 @@ pub(super) async fn authenticate(
             match may_enter(deciding, presented, live, secret) {
                 Ok(()) => {
                     turn.costs_nothing();
-                    welcome(deciding, live, secret);
+                    welcome(deciding, live);
+                    note_use(deciding, live, secret);
                     return Ok(Arc::clone(live));
                 }
                 Err(reason) => known(reason, &live.client),
@@ -49,7 +51,7 @@ pub(super) async fn authenticate(
     };
     // Also when the secret was right: what is refused alike must cost the same.
     turn.wrong();
-    Err(refuse(refusal))
+    Err(refusal.into())
 }
 
 /// What came of looking at the secret.
@@ -182,12 +184,7 @@ fn may_enter(
     secret: usize,
 ) -> Result<(), Reason> {
     let client = &live.client;
-    if live.is_locked(deciding.now) {
-        return Err(Reason::ClientLocked);
-    }
-    if !client.may_authenticate_by(presented.method) {
-        return Err(Reason::AuthenticationMethod);
-    }
+    may_use(deciding, live, presented.method)?;
     let current = |secret: &Secret| secret.is_current(deciding.now);
     if !client.secrets.get(secret).is_some_and(current) {
         return Err(Reason::SecretExpired);
@@ -195,13 +192,9 @@ fn may_enter(
     may_have_token(client, deciding.caller.source)
 }
 
-/// Notes that the client was right.
-fn welcome(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
+/// Notes that the secret was used.
+fn note_use(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
     let client = &live.client;
-    live.run.right(SourceKey::from(deciding.caller.source));
-    if deciding.terms.lockout.is_some() {
-        live.run.forget_failures();
-    }
     if live.run.note_use(secret, deciding.now)
         && let Some(kept) = client.secrets.get(secret)
     {
@@ -229,16 +222,6 @@ fn wrong(deciding: Deciding<'_>, live: Option<&LiveClient>) -> Refusal {
         _ => Reason::SecretWrong,
     };
     known(reason, &live.client)
-}
-
-fn known(reason: Reason, client: &Client) -> Refusal {
-    let mut refusal = Refusal::from(reason);
-    refusal.client_id = Some(client.id.clone());
-    refusal
-}
-
-fn refuse(refusal: Refusal) -> Error {
-    Error::Refusal(Box::new(refusal))
 }
 
 /// What is kept of a generated secret.

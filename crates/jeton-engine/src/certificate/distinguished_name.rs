@@ -10,8 +10,9 @@ use x509_parser::x509::X509Name;
 use crate::name::NameError;
 
 /// A distinguished name (RFC 5280 section 4.1.2.6). Two are equal when they have the same attributes
-/// in the same order. Which string type a certificate uses for a value, how special characters are
-/// escaped and how a type is spelt make no difference; upper and lower case in a value do.
+/// in the same order (distinguishedNameMatch, RFC 4517 section 4.2.15). Which string type a certificate
+/// uses for a value, how special characters are escaped and how a type is spelt make no difference; nor
+/// do upper and lower case or repeated spaces in the value of a type that we know by a keyword.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DistinguishedName {
     /// As in the certificate: the most general first, the other way round than RFC 4514 writes them.
@@ -19,7 +20,7 @@ pub struct DistinguishedName {
     parts: Box<[Box<[Attribute]>]>,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone)]
 struct Attribute {
     /// The type as a dotted number.
     kind: Box<str>,
@@ -34,7 +35,8 @@ enum Value {
 }
 
 /// Types by keyword: those of RFC 4514 section 3 first, then those that common programs write. The first
-/// keyword of a type is the one that we write.
+/// keyword of a type is the one that we write. All of them are compared without regard to case (RFC 4519,
+/// RFC 2985 section 5.2.1).
 const KEYWORDS: &[(&str, &str)] = &[
     ("CN", "2.5.4.3"),
     ("L", "2.5.4.7"),
@@ -64,18 +66,13 @@ const KEYWORDS: &[(&str, &str)] = &[
 impl DistinguishedName {
     /// The name in a certificate.
     pub(super) fn of(name: &X509Name<'_>) -> Self {
-        let part = |attributes: Vec<Attribute>| {
-            let mut attributes = attributes;
-            attributes.sort();
-            attributes.into_boxed_slice()
-        };
         let attribute = |kind: String, value: &Any<'_>| Attribute {
             kind: kind.into(),
             value: Value::of(value),
         };
         let parts = name.iter_rdn().map(|relative| {
             let attributes = relative.iter();
-            part(
+            sorted(
                 attributes
                     .map(|it| attribute(it.attr_type().to_id_string(), it.attr_value()))
                     .collect(),
@@ -110,8 +107,7 @@ impl FromStr for DistinguishedName {
             if end == Some('+') {
                 continue;
             }
-            part.sort();
-            parts.push(std::mem::take(&mut part).into_boxed_slice());
+            parts.push(sorted(std::mem::take(&mut part)));
             if end.is_none() {
                 break;
             }
@@ -120,6 +116,36 @@ impl FromStr for DistinguishedName {
         Ok(Self { parts: parts.into() })
     }
 }
+
+fn sorted(mut attributes: Vec<Attribute>) -> Box<[Attribute]> {
+    attributes.sort_by_cached_key(Attribute::compared);
+    attributes.into()
+}
+
+impl Attribute {
+    /// What is compared of it: type and value. Of caseIgnoreMatch (RFC 4517 section 4.2.11) only what it
+    /// does to letters of ASCII and to spaces: its mapping of all other letters (RFC 4518) takes many for
+    /// the same that only look alike, and a name that opens a door must not have doubles.
+    fn compared(&self) -> (Box<str>, Value) {
+        let ignores_case = || KEYWORDS.iter().any(|(_, number)| *number == &*self.kind);
+        let value = match &self.value {
+            Value::Text(text) if ignores_case() => {
+                let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+                Value::Text(words.join(" ").to_ascii_lowercase().into())
+            }
+            value => value.clone(),
+        };
+        (self.kind.clone(), value)
+    }
+}
+
+impl PartialEq for Attribute {
+    fn eq(&self, other: &Self) -> bool {
+        self.compared() == other.compared()
+    }
+}
+
+impl Eq for Attribute {}
 
 /// Reads `type=value` and the `,` or `+` behind it.
 fn read_attribute(

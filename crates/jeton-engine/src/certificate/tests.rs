@@ -35,7 +35,7 @@ fn dn(text: &str) -> CertificateName {
 fn the_thumbprint_is_of_the_whole_certificate_and_the_key_is_as_it_stands_in_it() {
     let (der, key) = certificate(|_| ());
     let read = ClientCertificate::from_der(&der, Chain::Verified).unwrap();
-    assert_eq!(read.thumbprint(), digest::digest(&digest::SHA256, &der).as_ref());
+    assert_eq!(read.thumbprint(), Thumbprint::of_certificate(&der));
     assert_eq!(read.public_key(), key);
     assert_eq!(read.chain(), Chain::Verified);
     let (other, _) = certificate(|_| ());
@@ -71,12 +71,15 @@ fn a_subject_is_written_and_compared_as_rfc_4514_has_it() {
         "cn=\\20#1 Caf\\c3\\a9\\20, o = Acme\\2c \\\"Sons\\\" \\+ Cie , c=FR",
         "2.5.4.3=\\ \\#1 Café\\ ,OID.2.5.4.10=Acme\\, \\22Sons\\22 \\2b Cie,2.5.4.6=FR",
         "CN=#0c0a20233120436166c3a920,O=Acme\\, \\\"Sons\\\" \\+ Cie,C=#13024652",
+        "CN=\\#1  caFé,O=ACME\\, \\\"sons\\\" \\+ Cie,C=fr",
     ] {
         assert!(ours.bears(&dn(same)), "{same}");
     }
     for other in [
         "CN=\\ #1 Café\\ ",
-        "CN=\\ #1 Café\\ ,O=Acme\\, \\\"Sons\\\" \\+ Cie,C=fr",
+        "CN=\\ #1 Cafe\\ ,O=Acme\\, \\\"Sons\\\" \\+ Cie,C=FR",
+        "CN=\\ #1 CAFÉ\\ ,O=Acme\\, \\\"Sons\\\" \\+ Cie,C=FR",
+        "CN=\\ #1Café\\ ,O=Acme\\, \\\"Sons\\\" \\+ Cie,C=FR",
         "C=FR,O=Acme\\, \\\"Sons\\\" \\+ Cie,CN=\\ #1 Café\\ ",
         "O=Acme\\, \\\"Sons\\\" \\+ Cie,C=FR",
         "CN=\\ #1 Café\\ +O=Acme\\, \\\"Sons\\\" \\+ Cie,C=FR",
@@ -100,6 +103,45 @@ fn string_types_make_no_difference() {
     let wide = DnValue::BmpString("node".try_into().unwrap());
     for value in [printable, wide, utf8("node")] {
         assert!(subject(&[(DnType::CommonName, value)]).bears(&dn("CN=node")));
+    }
+}
+
+#[test]
+fn case_and_spaces_count_in_values_of_types_that_nobody_knows_and_lookalikes_everywhere() {
+    let kind = DnType::CustomDnType(vec![1, 2, 3, 4]);
+    let ours = subject(&[(kind, utf8("Node 7")), (DnType::CommonName, utf8("Kiosk  seven"))]);
+    assert!(ours.bears(&dn("CN=kiosk SEVEN,1.2.3.4=Node 7")));
+    for other in [
+        "CN=kiosk SEVEN,1.2.3.4=node 7",
+        "CN=kiosk SEVEN,1.2.3.4=Node  7",
+        "CN=kiosk SEVEN,1.2.3.5=Node 7",
+        // The Kelvin sign, which lower case takes for a k; a Cyrillic o; a space that does not break; a null.
+        "CN=\u{212a}iosk seven,1.2.3.4=Node 7",
+        "CN=ki\u{43e}sk seven,1.2.3.4=Node 7",
+        "CN=kiosk\u{a0}seven,1.2.3.4=Node 7",
+        "CN=kiosk seven\\00,1.2.3.4=Node 7",
+        "CN=kiosk,1.2.3.4=Node 7",
+        "CN=kiosk seven,CN=kiosk seven,1.2.3.4=Node 7",
+        "CN=kiosk seven+CN=kiosk seven,1.2.3.4=Node 7",
+    ] {
+        assert!(!ours.bears(&dn(other)), "{other}");
+    }
+}
+
+#[test]
+fn names_come_back_as_they_were_kept() {
+    for (name, kept) in [
+        (dn("cn = Node\\2c 7, O=Acme"), r#"{"subject_dn":"CN=Node\\, 7,O=Acme"}"#),
+        (CertificateName::dns("Node.example").unwrap(), r#"{"san_dns":"node.example"}"#),
+        (CertificateName::uri("spiffe://e/N").unwrap(), r#"{"san_uri":"spiffe://e/N"}"#),
+        (CertificateName::ip("2001:DB8::0:7").unwrap(), r#"{"san_ip":"2001:db8::7"}"#),
+        (CertificateName::email("Ops@E.com").unwrap(), r#"{"san_email":"Ops@e.com"}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&name).unwrap(), kept);
+        assert_eq!(serde_json::from_str::<CertificateName>(kept).unwrap(), name);
+    }
+    for broken in [r#"{"subject_dn":"node"}"#, r#"{"san_dns":""}"#, r#"{"san":"x"}"#, "{}"] {
+        assert!(serde_json::from_str::<CertificateName>(broken).is_err(), "{broken}");
     }
 }
 

@@ -2,13 +2,13 @@
 //! to: the matter of client metadata (RFC 7591 section 2, RFC 8705, RFC 9449 section 5.2).
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use jeton_jose::JwkSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use crate::certificate::CertificateName;
 use crate::name::{NameError, RealmName, Subject};
 
 /// What a client proves itself with beside its secrets, and what its tokens are bound to.
@@ -167,22 +167,6 @@ impl From<HttpsUri> for String {
     fn from(uri: HttpsUri) -> Self {
         uri.0.into()
     }
-}
-
-/// Whom a client's certificate names: exactly one of these (RFC 8705 section 2.1.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CertificateName {
-    /// The subject, in the form of RFC 4514 (`tls_client_auth_subject_dn`).
-    SubjectDn(Box<str>),
-    /// A `dNSName` (`tls_client_auth_san_dns`).
-    SanDns(Box<str>),
-    /// A `uniformResourceIdentifier` (`tls_client_auth_san_uri`).
-    SanUri(Box<str>),
-    /// An `iPAddress` (`tls_client_auth_san_ip`).
-    SanIp(IpAddr),
-    /// An `rfc822Name` (`tls_client_auth_san_email`).
-    SanEmail(Box<str>),
 }
 
 /// Whose assertions stand for a client: another issuer's tokens about one subject, with just these

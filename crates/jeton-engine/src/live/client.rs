@@ -1,10 +1,12 @@
 //! A client in memory, and what happens to it while the process runs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use jeton_jose::JwkSet;
 use parking_lot::Mutex;
 
+use crate::client::proof::PublicKeys;
 use crate::client::{Client, Lock};
 use crate::clock::Time;
 use crate::guesses::Bucket;
@@ -16,6 +18,8 @@ use crate::terms::Lockout;
 pub(crate) struct LiveClient {
     pub(crate) client: Arc<Client>,
     pub(crate) run: Arc<ClientRun>,
+    /// The keys that it has registered, once they were needed.
+    keys: OnceLock<Box<JwkSet>>,
 }
 
 /// What happens to a client while the process runs. Survives a change of the client.
@@ -93,6 +97,15 @@ impl ClientRun {
 }
 
 impl LiveClient {
+    pub(super) fn new(client: Client, run: Arc<ClientRun>) -> Self {
+        Self { client: Arc::new(client), run, keys: OnceLock::new() }
+    }
+
+    /// The client's own registered keys (`jwks`), parsed once.
+    pub(crate) fn keys(&self, registered: &PublicKeys) -> &JwkSet {
+        self.keys.get_or_init(|| Box::new(registered.parse()))
+    }
+
     /// Whether the account is locked at `now`.
     pub(crate) fn is_locked(&self, now: Time) -> bool {
         self.client.lock.holds(now)

@@ -71,7 +71,7 @@ impl Clients {
             self.note_subject(subject, &client.id);
         }
         let id = client.id.clone();
-        by_id.insert(id, Arc::new(LiveClient { client: Arc::new(client), run }));
+        by_id.insert(id, Arc::new(LiveClient::new(client, run)));
         if let Some(before) = before {
             self.supplied.remove(&before.client);
             if before.client.subject != subject {

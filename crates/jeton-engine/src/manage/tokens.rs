@@ -1,6 +1,7 @@
 //! Managing tokens: make by hand, list, revoke.
 
-use crate::client::ClientStatus;
+use crate::client::proof::Binding;
+use crate::client::{Client, ClientStatus};
 use crate::confirmation::Confirmation;
 use crate::event::EventKind;
 use crate::grant::{audiences, expiry, lifetime, narrow};
@@ -9,6 +10,7 @@ use crate::manage::{Manage, ManageError, NewToken, check_label, fault, invalid};
 use crate::mint::{Grant, random_string, seal, sign, token_id};
 use crate::name::{RealmName, TokenId};
 use crate::realm::Realm;
+use crate::realm::proving::Profile;
 use crate::sealed::SealingKey;
 use crate::store::TokenFilter;
 use crate::terms::{Lifetime, Permission, Terms, TokenShape};
@@ -30,6 +32,9 @@ impl Manage {
         let client = self.client(&realm.name, &new.client_id).await?;
         if client.status == ClientStatus::Disabled {
             return Err(invalid("client", format!("{} is disabled; enable it first", client.id)));
+        }
+        if let Some(bound) = bound(realm, &client) {
+            return Err(invalid("client", bound));
         }
         let asked = new.scope.as_ref().map(ToString::to_string);
         let (scope, _) = narrow(realm, &client, asked.as_deref())
@@ -131,4 +136,24 @@ impl Manage {
         }
         Ok(None)
     }
+}
+
+/// Why there can be no bearer token of this client. A token made by hand is one: nobody is there who
+/// could show a key or a certificate.
+fn bound(realm: &Realm, client: &Client) -> Option<String> {
+    let sender = client.sender_constraint();
+    let to = match (sender.dpop, sender.mtls) {
+        (Binding::Required, _) => "a DPoP key",
+        (_, Binding::Required) => "its certificate",
+        _ if realm.proving.profile == Profile::Fapi2 => {
+            let text = "the realm's profile is fapi2, which only knows tokens that are bound, and a token \
+                        made by hand cannot be: let the client ask for one";
+            return Some(text.to_owned());
+        }
+        _ => return None,
+    };
+    let id = &client.id;
+    Some(format!(
+        "tokens of {id} must be bound to {to}, and a token made by hand cannot be: let the client ask for one"
+    ))
 }

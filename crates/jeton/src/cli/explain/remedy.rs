@@ -30,6 +30,12 @@ remedies! {
     AuthenticationMissing, "Send the client's identifier and secret in a way that the dialect reads.";
     AuthenticationTwice, "Send the secret in the Authorization header or in the body, never in both.";
     AuthenticationMethod, "Authenticate in a way that is registered for the client, or register this one: `jeton client update ID --authentication METHOD`.";
+    CertificateWrong, "Show the client's own certificate, or register what this one says: `jeton client update ID --tls-subject-dn DN`, or its key. `jeton client show ID` tells what is expected.";
+    CertificateUnregistered, "Register one name of the client's certificate (`jeton client update ID --tls-subject-dn DN`, `--tls-san-dns N` and so on) or, for self_signed_tls_client_auth, its key (`--jwks-file F`).";
+    CertificateUntrusted, "Name the authority that issued the certificate in server.tls.client_ca, and let the client send its intermediate certificates along.";
+    CertificateExpired, "Give the client a new certificate, and compare the clocks.";
+    KeysUnavailable, "The log says what went wrong at the client's jwks_uri. Private addresses are only reached when [fetch] allow names them.";
+    BindingMissing, "Send a DPoP proof with the request, or show a certificate in TLS: this realm's profile knows no bearer tokens.";
     CertificateMissing, "Show the client's certificate in TLS. Behind a proxy that ends TLS, let it pass the certificate on and name it in server.trusted_proxies.";
     ProofMissing, "Send a DPoP proof with the request, or unbind the client's tokens: `jeton client update ID`.";
     ClientUnknown, "Look for a typing error or another realm's identifier: `jeton client list --realm R` shows those of this realm.";
