@@ -34,12 +34,28 @@ pub enum CannotAsk {
     /// The dialect has no such way of authenticating.
     #[error("the dialect cannot express {0}")]
     Method(AuthenticationMethod),
+    /// The method needs a secret, and there is none.
+    #[error("{0} needs the client's secret")]
+    NoSecret(AuthenticationMethod),
+    /// The method needs a signed assertion, which is not ours to make.
+    #[error("{0} needs an assertion, which cannot be composed of an identifier and a secret")]
+    Assertion(AuthenticationMethod),
     /// The dialect has no parameter for it.
     #[error("the dialect has no parameter for `{0}`")]
     NoParameter(&'static str),
     /// The dialect wants something that nobody can guess.
     #[error("the dialect requires `{0}`, whose value is not known")]
     Unknown(String),
+}
+
+/// How a client shows who it is.
+enum Presenting<'a> {
+    /// With this secret in the `Authorization` header.
+    Basic(&'a str),
+    /// With this secret among the parameters.
+    Post(&'a str),
+    /// By its name alone: a certificate proves it (RFC 8705 section 2).
+    Name,
 }
 
 impl Dialect {
@@ -49,16 +65,10 @@ impl Dialect {
     /// What the dialect has no word for.
     pub fn compose(&self, wanted: &Wanted<'_>) -> Result<Request, CannotAsk> {
         let asking = &self.asking;
-        let known = &self.terms().authentication;
-        if let Some(method) = wanted.method.filter(|method| !known.contains(method)) {
-            return Err(CannotAsk::Method(method));
-        }
-        let method = wanted.method.or_else(|| known.first().copied());
-        let by_basic = method == Some(AuthenticationMethod::ClientSecretBasic);
-        let basic_secret = wanted.secret.filter(|_| by_basic);
-        let parameters = parameters(asking, wanted, basic_secret.is_none())?;
+        let presenting = self.presenting(wanted)?;
+        let parameters = parameters(asking, wanted, &presenting)?;
         let mut headers = HeaderMap::new();
-        if let Some(secret) = basic_secret {
+        if let Presenting::Basic(secret) = presenting {
             put(&mut headers, AUTHORIZATION, &basic(wanted.client_id, secret));
         }
         let mut target = asking.path.clone();
@@ -80,6 +90,35 @@ impl Dialect {
         Ok(Request { method: asking.method.clone(), target, headers, body })
     }
 
+    /// In which way the client shows who it is. A secret goes where its method puts it, and nowhere
+    /// when the method has no use for it.
+    fn presenting<'a>(&self, wanted: &Wanted<'a>) -> Result<Presenting<'a>, CannotAsk> {
+        use AuthenticationMethod as M;
+        let known = &self.terms().authentication;
+        if let Some(method) = wanted.method.filter(|method| !known.contains(method)) {
+            return Err(CannotAsk::Method(method));
+        }
+        let usual = || {
+            let by_secret = known.iter().copied().find(|method| method.shows_secret());
+            by_secret.filter(|_| wanted.secret.is_some())
+        };
+        match (wanted.method.or_else(usual), wanted.secret) {
+            (Some(M::ClientSecretBasic), Some(secret)) => Ok(Presenting::Basic(secret)),
+            (Some(M::ClientSecretPost), Some(secret)) => Ok(Presenting::Post(secret)),
+            (Some(M::TlsClientAuth | M::SelfSignedTlsClientAuth), _) | (None, None) => {
+                Ok(Presenting::Name)
+            }
+            (Some(method @ (M::ClientSecretBasic | M::ClientSecretPost)), None) => {
+                Err(CannotAsk::NoSecret(method))
+            }
+            (Some(method @ (M::ClientSecretJwt | M::PrivateKeyJwt)), _) => {
+                Err(CannotAsk::Assertion(method))
+            }
+            // The dialect knows no secrets at all.
+            (None, Some(_)) => Err(CannotAsk::Method(M::ClientSecretPost)),
+        }
+    }
+
     /// The token in the body of an answer that was a success.
     pub fn token_in(&self, body: &[u8]) -> Option<String> {
         let shape = self.success.shape.as_ref()?;
@@ -96,7 +135,7 @@ impl Dialect {
 fn parameters<'a>(
     asking: &'a Asking,
     wanted: &Wanted<'a>,
-    by_post: bool,
+    presenting: &Presenting<'a>,
 ) -> Result<Vec<(&'a str, &'a str)>, CannotAsk> {
     let ours = &asking.ours;
     if wanted.scope.is_some() && ours.scope.is_none() {
@@ -107,9 +146,12 @@ fn parameters<'a>(
         let Some(name) = parameter.names.first() else { continue };
         let at = Some(at);
         let value = if at == ours.client_id {
-            by_post.then_some(wanted.client_id)
+            (!matches!(presenting, Presenting::Basic(_))).then_some(wanted.client_id)
         } else if at == ours.client_secret {
-            wanted.secret.filter(|_| by_post)
+            match presenting {
+                Presenting::Post(secret) => Some(*secret),
+                Presenting::Basic(_) | Presenting::Name => None,
+            }
         } else if at == ours.scope {
             wanted.scope
         } else if at == ours.grant_type {
@@ -231,7 +273,10 @@ mod tests {
     fn every_built_in_dialect_reads_what_is_composed_for_it() {
         for folder in Dialects::builtin().unwrap().iter() {
             let dialect = &folder.dialect;
-            for method in &dialect.terms().authentication {
+            let by_secret =
+                [AuthenticationMethod::ClientSecretBasic, AuthenticationMethod::ClientSecretPost];
+            let known = &dialect.terms().authentication;
+            for method in by_secret.iter().filter(|method| known.contains(method)) {
                 let (method, secret) = (Some(*method), Some(SECRET));
                 let wanted = Wanted { client_id: ID, secret, method, scope: None };
                 let request = dialect.compose(&wanted).unwrap();
@@ -261,6 +306,28 @@ mod tests {
         assert!(!request.headers.contains_key(AUTHORIZATION));
         let body = String::from_utf8(request.body).unwrap();
         assert_eq!(body, "grant_type=client_credentials&client_id=a+b%26%C3%BC");
+    }
+
+    #[test]
+    fn a_secret_goes_only_where_its_method_puts_it() {
+        use AuthenticationMethod as M;
+        let dialects = Dialects::builtin().unwrap();
+        let compose = |method, secret| {
+            let wanted = Wanted { client_id: ID, secret, method: Some(method), scope: None };
+            dialects.get("rfc6749").unwrap().compose(&wanted)
+        };
+        for method in [M::TlsClientAuth, M::SelfSignedTlsClientAuth] {
+            let request = compose(method, Some(SECRET)).unwrap();
+            let body = String::from_utf8(request.body).unwrap();
+            assert_eq!(body, "grant_type=client_credentials&client_id=a+b%26%C3%BC");
+            assert!(!request.headers.contains_key(AUTHORIZATION));
+        }
+        for method in [M::ClientSecretJwt, M::PrivateKeyJwt] {
+            let refused = compose(method, Some(SECRET)).map(|_| ());
+            assert_eq!(refused, Err(CannotAsk::Assertion(method)));
+        }
+        let refused = compose(M::ClientSecretBasic, None).map(|_| ());
+        assert_eq!(refused, Err(CannotAsk::NoSecret(M::ClientSecretBasic)));
     }
 
     #[test]

@@ -128,8 +128,15 @@ fn a_client_known_by_its_certificate_sends_its_identifier_and_no_secret() {
     let ada = ["--ca-file", "ca.pem", "--tls-certificate", "ada.pem", "--tls-key", "ada.key"];
     let leaf = stage.authority.server(&["localhost"]);
     let server = token_server(&leaf, Some(&clients));
-    stage.get("localhost", &server, &ada).done();
-    let asked = server.requests.lock().unwrap()[0].clone();
+    let named = ["--authentication", "tls_client_auth"];
+    for more in [&named[..], &[], &["--authentication", "self_signed_tls_client_auth"]] {
+        stage.get("localhost", &server, &[&ada, more].concat()).done();
+    }
+    let without = [TRUSTING, &named].concat();
+    stage.get("localhost", &server, &without).failed(2, &["needs a certificate"]);
+    let asked = server.requests.lock().unwrap().clone();
+    assert_eq!((asked.len(), &asked[0], &asked[0]), (3, &asked[1], &asked[2]));
+    let asked = asked[0].clone();
     assert!(!asked.contains("Authorization") && !asked.contains("authorization"), "{asked}");
     assert!(asked.ends_with("\r\n\r\ngrant_type=client_credentials&client_id=ada"), "{asked}");
 

@@ -54,6 +54,12 @@ pub(in crate::cli) fn run(
             .next("--client-secret-stdin")
             .next("--tls-certificate FILE --tls-key FILE"));
     }
+    if let Some(method) = get.authentication.filter(|method| is_by_certificate(*method))
+        && !get.trust.has_certificate()
+    {
+        return Err(Failure::usage(format!("{method} needs a certificate"))
+            .next("--tls-certificate FILE --tls-key FILE"));
+    }
     let scope = get.scope.as_ref().map(ToString::to_string);
     let wanted = Wanted {
         client_id: get.client_id.as_str(),
@@ -88,6 +94,12 @@ pub(in crate::cli) fn run(
         }
         _ => output.line(&token),
     }
+}
+
+/// Whether the client is known by what it shows in the TLS handshake (RFC 8705 section 2).
+const fn is_by_certificate(method: AuthenticationMethod) -> bool {
+    use AuthenticationMethod as M;
+    matches!(method, M::TlsClientAuth | M::SelfSignedTlsClientAuth)
 }
 
 /// What the server said, in its own words.
