@@ -1,6 +1,5 @@
 //! The admin listener: what operators and their machines ask. Never reachable from outside.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::http::listener::Answers;
+use crate::http::peer::Peer;
 
 /// Everything that answers on the admin listener.
 pub(crate) struct Admin {
@@ -48,11 +48,7 @@ impl Admin {
 }
 
 impl Answers for Admin {
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        _: SocketAddr,
-    ) -> Response<Full<Bytes>> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if !matches!(path, "/health/live" | "/health/ready") {
             return json_response(StatusCode::NOT_FOUND, &json!({ "error": "not_found" }));

@@ -27,10 +27,12 @@ mod raw;
 mod realms;
 pub mod settings;
 mod shown;
+mod tls;
 
 pub use parse::duration_of;
 pub use problem::{Colour, Place, Problem, Problems};
 pub use shown::{Origin, ShownSetting};
+pub use tls::{ClientCertificates, Tls};
 
 /// A configuration, checked.
 #[derive(Clone)]
@@ -57,6 +59,8 @@ pub struct Config {
     pub origins: Vec<ShownSetting>,
     /// What is allowed but probably not meant.
     pub warnings: Problems,
+    /// Where the settings that name TLS files were said.
+    tls_places: tls::TlsPlaces,
 }
 
 impl Config {
@@ -89,6 +93,8 @@ impl fmt::Debug for Config {
 pub struct Server {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// What TLS needs; absent: it speaks plain HTTP.
+    pub tls: Option<Tls>,
     /// Whose forwarding headers count.
     pub trusted_proxies: Vec<IpNet>,
     /// The largest head of a request, in bytes.

@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{RealmConfig, Server};
 
+mod asker;
 mod body;
 mod connection;
 mod document;
@@ -34,17 +34,19 @@ pub(crate) mod listener;
 mod metadata;
 mod mistakes;
 mod original;
-mod peer;
+pub(crate) mod peer;
 mod question;
 mod refusal;
 mod revoke;
 pub(crate) mod route;
 mod token;
 
+use asker::Asker;
 use body::BodyLimits;
 use endpoint::Endpoint;
 use listener::{Answers, ListenerLimits};
 use mistakes::Mistakes;
+use peer::Peer;
 use route::{Found, Path, Routes, Site};
 use token::After;
 
@@ -85,18 +87,18 @@ impl Front {
         &self,
         found: &Found,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: &Peer,
     ) -> Response<Full<Bytes>> {
         let version = request.version();
-        let source = peer::source(peer, request.headers(), &self.trusted_proxies);
-        let answering = unless_panicked(token::answer(self, found, request, source));
+        let asker = Asker::of(self, peer, request.headers());
+        let answering = unless_panicked(token::answer(self, found, request, &asker));
         let fault = match answering.await {
             Ok(Ok((answer, after))) => return response(answer, after, version),
             Ok(Err(fault)) => fault,
             Err(_) => Fault::Impossible("a request made the server panic; the log says where"),
         };
         let Ok(mount) = found.mount() else { return plain(StatusCode::INTERNAL_SERVER_ERROR) };
-        let decision = self.engine.fail(&found.site.realm, &mount.terms, source.into(), fault);
+        let decision = self.engine.fail(&found.site.realm, &mount.terms, asker.caller(), fault);
         // A fault never challenges, so what the request's headers were does not matter.
         let answer = mount.dialect.write(&decision, &HeaderMap::new());
         response(answer, After::Close, version)
@@ -109,14 +111,14 @@ impl Front {
         site: &Site,
         endpoint: Endpoint,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: &Peer,
     ) -> Response<Full<Bytes>> {
         let version = request.version();
         let answering = unless_panicked(endpoint::answer(self, site, endpoint, request, peer));
         match answering.await {
             Ok((response, after)) => closing(response, after, version),
             Err(_) => {
-                let source = peer.ip().to_canonical();
+                let source = peer.address.ip().to_canonical();
                 let fault =
                     Fault::Impossible("a request made the server panic; the log says where");
                 let failed = self.engine.fail(&site.realm, &site.terms, source.into(), fault);
@@ -132,7 +134,7 @@ impl Answers for Front {
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Response<Full<Bytes>> {
         let Ok(authority) = authority(&request) else { return plain(StatusCode::BAD_REQUEST) };
         let Some(found) = self.routes.load().find(request.uri().path(), authority) else {
@@ -140,9 +142,9 @@ impl Answers for Front {
         };
         match found.path {
             Path::Endpoint(endpoint) => {
-                self.answer_endpoint(&found.site, endpoint, request, peer).await
+                self.answer_endpoint(&found.site, endpoint, request, &peer).await
             }
-            Path::Known | Path::Unknown => self.answer_mount(&found, request, peer).await,
+            Path::Known | Path::Unknown => self.answer_mount(&found, request, &peer).await,
         }
     }
 }

@@ -19,9 +19,11 @@ use crate::config::master_key::{self, MasterKeyError};
 use crate::config::{self, Config, Problems, RealmConfig};
 use crate::fetch::resolver::Resolver;
 use crate::fetch::{FetchError, KeySets};
-use crate::http::listener::{ListenerLimits, bind, listen};
+use crate::http::listener::{Door, ListenerLimits, bind, listen};
 use crate::http::{Front, listener_limits};
 use crate::storage;
+use crate::tls::reload::Current;
+use crate::tls::server::FileProblems;
 
 /// The sockets of a server, open before anything else is: what they are told the configuration can name.
 #[derive(Debug)]
@@ -67,7 +69,21 @@ pub enum StartError {
     /// The keys of others cannot be fetched.
     #[error("the keys of others cannot be fetched: {0}")]
     Fetch(#[from] FetchError),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] FileProblems),
     /// The engine cannot begin.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+}
+
+/// Why a new configuration was not taken over; nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The TLS files cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] FileProblems),
+    /// The new realms cannot be served.
     #[error("{0}")]
     Fault(#[from] Fault),
 }
@@ -127,6 +143,8 @@ impl Server {
         Sources { clock, random }: Sources,
         store: Arc<SqliteStore>,
     ) -> Result<Running, StartError> {
+        let read = |tls| Current::read(tls, clock.clone()).map(Arc::new);
+        let tls = config.server.tls.as_ref().map(read).transpose()?;
         let addresses = (address(&listeners.public)?, address(&listeners.admin)?);
         let master_key = master_key::read(&config.storage.master_key, &random)?;
         let settings = config.settings;
@@ -142,11 +160,11 @@ impl Server {
         let limits = listener_limits(&config.server);
         let operators_limits = ListenerLimits { connections_max: ADMIN_CONNECTIONS_MAX, ..limits };
         let grace = config.server.shutdown_grace;
-        let public =
-            Stage::begin(|stop| listen(listeners.public, Arc::clone(&front), limits, grace, stop));
+        let door = Door { socket: listeners.public, tls: tls.clone() };
+        let public = Stage::begin(|stop| listen(door, Arc::clone(&front), limits, grace, stop));
         let operators = Stage::begin(|stop| {
             listen(
-                listeners.admin,
+                Door { socket: listeners.admin, tls: None },
                 Arc::clone(&admin),
                 operators_limits,
                 Duration::from_secs(1),
@@ -154,6 +172,8 @@ impl Server {
             )
         });
         let upkeep = Stage::begin(|stop| Arc::clone(&engine).upkeep(until_true(stop)));
+        let mut stages = vec![public, operators, upkeep];
+        stages.extend(tls.clone().map(|tls| Stage::begin(|stop| tls.follow(stop))));
         Ok(Running {
             public_address: addresses.0,
             admin_address: addresses.1,
@@ -163,7 +183,8 @@ impl Server {
             admin,
             store,
             config: Mutex::new(config),
-            stages: vec![public, operators, upkeep],
+            tls,
+            stages,
         })
     }
 }
@@ -224,6 +245,7 @@ pub struct Running {
     front: Arc<Front>,
     admin: Arc<Admin>,
     store: Arc<SqliteStore>,
+    tls: Option<Arc<Current>>,
     config: Mutex<Config>,
     /// In the order in which they are to end: first nothing new comes in, last what is left is written.
     stages: Vec<Stage>,
@@ -245,13 +267,17 @@ impl Running {
         &self.parts
     }
 
-    /// Takes over the realms and dialects of a new configuration. Tells which sections differ that only
-    /// a restart can change.
+    /// Takes over the realms, dialects and TLS files of a new configuration. Tells which sections differ
+    /// that only a restart can change.
     ///
     /// # Errors
-    /// A fault when the new realms cannot be served; then nothing has changed.
-    pub async fn reload(&self, new: Config) -> Result<Vec<&'static str>, Fault> {
+    /// When the new realms cannot be served or the files cannot be used; then nothing has changed.
+    pub async fn reload(&self, new: Config) -> Result<Vec<&'static str>, ReloadError> {
         let mut config = self.config.lock().await;
+        let ready = match (&self.tls, &new.server.tls) {
+            (Some(current), Some(tls)) => Some((current, current.prepare(tls)?)),
+            _ => None,
+        };
         self.engine.reconfigure(new.engine_realms()).await?;
         let taken = async {
             ensure_keys(&self.engine, &new.realms).await?;
@@ -259,7 +285,11 @@ impl Running {
         };
         if let Err(fault) = taken.await {
             self.engine.reconfigure(config.engine_realms()).await?;
-            return Err(fault);
+            return Err(fault.into());
+        }
+        if let Some((current, ready)) = ready {
+            current.put(ready);
+            config.server.tls.clone_from(&new.server.tls);
         }
         let unchanged = unchanged_sections(&config, &new);
         config.dialects = new.dialects;
@@ -339,8 +369,8 @@ async fn reload(running: &Running, loaded: Result<Config, Problems>) {
             }
             tracing::info!(realms, "the configuration was taken over");
         }
-        Err(fault) => {
-            tracing::error!(%fault, "the configuration was not taken over; nothing has changed");
+        Err(error) => {
+            tracing::error!(%error, "the configuration was not taken over; nothing has changed");
         }
     }
 }

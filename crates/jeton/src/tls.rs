@@ -15,9 +15,14 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use jeton_engine::clock::Clock;
 
 pub(crate) mod client;
+mod client_chains;
+pub(crate) mod handshake;
+pub(crate) mod inspect;
 #[cfg(test)]
 #[expect(dead_code, reason = "tests of the command line use the rest")]
 pub(crate) mod rehearsal;
+pub(crate) mod reload;
+pub(crate) mod server;
 pub(crate) mod trouble;
 
 /// TLS 1.3 where the other side can, else 1.2; nothing older (RFC 9325 section 3.1.1).
@@ -73,6 +78,18 @@ pub(crate) enum TlsError {
     /// The key in the one file is not that of the certificate in the other.
     #[error("the key in {} is not that of the certificate in {}", key.display(), certificate.display())]
     Mismatch { certificate: PathBuf, key: PathBuf },
+    /// The certificates of a chain do not follow one another.
+    #[error("{}: certificate {first} is not signed by certificate {second}, which follows it", path.display())]
+    Order { path: PathBuf, first: usize, second: usize },
+    /// A certificate's time is over.
+    #[error("{}: certificate {number} expired at {at}", path.display())]
+    Expired { path: PathBuf, number: usize, at: String },
+    /// A certificate's time has not come.
+    #[error("{}: certificate {number} is not valid before {at}", path.display())]
+    NotYetValid { path: PathBuf, number: usize, at: String },
+    /// An authority is expected and this is somebody else.
+    #[error("{} holds a certificate that is not an authority's (basic constraints: CA)", path.display())]
+    NoAuthority { path: PathBuf },
     /// There is nobody to trust.
     #[error("this machine has no root certificates, so no server can be trusted")]
     NoRoots,

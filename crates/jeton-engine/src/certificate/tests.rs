@@ -1,3 +1,5 @@
+//! Proves which names a certificate bears and how they are read and written.
+
 use rcgen::{CertificateParams, DnType, DnValue, KeyPair, SanType};
 
 use super::*;

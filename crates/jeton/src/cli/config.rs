@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Subcommand;
+use jeton_engine::clock::Clock;
 use serde_json::json;
 
 use super::failure::Failure;
@@ -38,12 +39,22 @@ fn check(explicit: Option<&Path>, output: Output) -> Result<(), Failure> {
     if output.form() != Form::Json {
         let config = super::open::load_config(explicit)?;
         super::print_problems(&config.warnings);
+        let (problems, warnings) = config.check_tls_files(&Clock::System);
+        super::print_problems(&warnings);
+        if !problems.is_empty() {
+            let file = config.file.as_deref().unwrap_or(Path::new("jeton.toml"));
+            return Err(super::open::refused(&problems, file));
+        }
         return output.line("ok");
     }
     let path = config::find(explicit)
         .map_err(|missing| Failure::usage(missing.to_string()).next("jeton init"))?;
     let (warnings, problems) = match config::load(&path) {
-        Ok(config) => (listed(&config.warnings), Vec::new()),
+        Ok(config) => {
+            let (problems, more) = config.check_tls_files(&Clock::System);
+            let warnings = [listed(&config.warnings), listed(&more)].concat();
+            (warnings, listed(&problems))
+        }
         Err(problems) => (Vec::new(), listed(&problems)),
     };
     let count = problems.len();

@@ -14,7 +14,7 @@ use jeton_engine::terms::Terms;
 use jeton_store::SqliteStore;
 
 use super::failure::Failure;
-use crate::config::{self, Config, RealmConfig};
+use crate::config::{self, Config, Problems, RealmConfig};
 use crate::storage;
 
 /// Which realm a command is about.
@@ -37,14 +37,17 @@ pub(super) struct Opened {
 pub(super) fn load_config(explicit: Option<&Path>) -> Result<Config, Failure> {
     let path = config::find(explicit)
         .map_err(|missing| Failure::usage(missing.to_string()).next("jeton init"))?;
-    config::load(&path).map_err(|problems| {
-        super::print_problems(&problems);
-        let count = problems.len();
-        let plural = if count == 1 { "" } else { "s" };
-        Failure::usage(format!("the configuration has {count} problem{plural}"))
-            .at(path.display())
-            .next("mend what is named above; `jeton config check` checks again")
-    })
+    config::load(&path).map_err(|problems| refused(&problems, &path))
+}
+
+/// Tells what is wrong with the configuration in this file.
+pub(super) fn refused(problems: &Problems, path: &Path) -> Failure {
+    super::print_problems(problems);
+    let count = problems.len();
+    let plural = if count == 1 { "" } else { "s" };
+    Failure::usage(format!("the configuration has {count} problem{plural}"))
+        .at(path.display())
+        .next("mend what is named above; `jeton config check` checks again")
 }
 
 impl Opened {

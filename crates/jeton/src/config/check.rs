@@ -12,7 +12,7 @@ use super::problem::{Place, Problem, Problems, Severity};
 use super::raw::{Raw, Said, default_of};
 use super::{
     Admin, Config, Database, Log, LogFormat, MasterKeySource, Server, Storage, fetch, realms,
-    settings, shown,
+    settings, shown, tls,
 };
 
 /// The file at hand.
@@ -30,7 +30,7 @@ pub(super) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, Problems> {
     if grammar_is_broken {
         return Err(reader.into_problems(source));
     }
-    let server = server(&mut reader);
+    let server = server(&mut reader, source.base_dir);
     let admin = admin(&mut reader, server.as_ref());
     let storage = storage(&mut reader, source.base_dir);
     let engine = engine_settings(&mut reader);
@@ -59,6 +59,7 @@ pub(super) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, Problems> {
         settings,
         log,
         realms: realms.unwrap_or_default(),
+        tls_places: tls::TlsPlaces::of(&reader),
         origins: shown::settings_in_force(&reader.raw, source.file_name, source.text),
         warnings: Problems::new(source.file_name, source.text, Severity::Warning, warnings),
     })
@@ -146,8 +147,9 @@ impl Reader {
     }
 }
 
-fn server(reader: &mut Reader) -> Option<Server> {
+fn server(reader: &mut Reader, base_dir: &Path) -> Option<Server> {
     let listen = reader.read("server.listen", parse::address);
+    let tls = tls::tls(reader, base_dir);
     let proxies =
         reader.read_list("server.trusted_proxies", |said| parse::list(said, parse::network));
     // hyper keeps at least 8 KiB for a head.
@@ -164,6 +166,7 @@ fn server(reader: &mut Reader) -> Option<Server> {
     let grace = reader.read("server.shutdown_grace", parse::duration::<0, 3_600>);
     Some(Server {
         listen: listen?,
+        tls: tls?,
         trusted_proxies: proxies?,
         header_bytes_max: usize::try_from(header_bytes?).ok()?,
         headers_max: usize::try_from(headers?).ok()?,

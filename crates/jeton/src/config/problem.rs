@@ -95,6 +95,11 @@ impl Problems {
         Self { file_name: file_name.to_owned(), text: text.to_owned(), severity, problems }
     }
 
+    /// Other problems of the same file.
+    pub(super) fn beside(&self, severity: Severity, problems: Vec<Problem>) -> Self {
+        Self::new(&self.file_name, &self.text, severity, problems)
+    }
+
     /// A problem with the file as a whole.
     pub(super) fn of_file(file_name: &str, message: String, remedy: &str) -> Self {
         let problem = Problem::new(Place::Default, message).remedy(remedy);

@@ -71,6 +71,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("server.requests_in_flight_max", Takes::Number, "2048"),
     setting("server.backlog", Takes::Number, "1024"),
     setting("server.shutdown_grace", Takes::Duration, "\"20s\""),
+    no_default("server.tls.certificate", Takes::Text),
+    no_default("server.tls.key", Takes::Text),
+    setting("server.tls.client_certificates", Takes::Text, "\"off\""),
+    no_default("server.tls.client_ca", Takes::Text),
+    setting("server.tls.client_crls", Takes::Texts, "[]"),
+    setting("server.tls.handshake_timeout", Takes::Duration, "\"10s\""),
+    setting("server.tls.handshakes_max", Takes::Number, "1024"),
     setting("admin.listen", Takes::Text, "\"127.0.0.1:8081\""),
     setting("storage.url", Takes::Text, "\"sqlite:jeton.db\""),
     no_default("storage.master_key.file", Takes::Text),
@@ -127,10 +134,8 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Sections of the configuration that this version refuses, and what to do meanwhile.
-pub const LATER: &[(&str, &str)] = &[
-    ("server.tls", "let a proxy in front end TLS, and name it in `server.trusted_proxies`"),
-    ("realm.*.registration", "make clients with `jeton client create`"),
-];
+pub const LATER: &[(&str, &str)] =
+    &[("realm.*.registration", "make clients with `jeton client create`")];
 
 /// The setting with this pattern.
 pub fn setting_of(pattern: &str) -> Option<&'static Setting> {

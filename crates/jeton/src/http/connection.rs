@@ -87,6 +87,11 @@ impl Watch {
         Answering(Arc::clone(self))
     }
 
+    /// The handshake is over: the first request's head is due from now.
+    pub(crate) fn secured(&self) {
+        self.since.store(self.now(), Ordering::Relaxed);
+    }
+
     fn bytes_came(&self) {
         let between_requests = self.in_flight.load(Ordering::Relaxed) == 0
             && !self.multiplexed.load(Ordering::Relaxed);

@@ -1,15 +1,15 @@
 //! The protocol's other endpoints: every realm has them, each at its path, whatever dialects it mounts.
 
-use std::net::SocketAddr;
-
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 
+use super::asker::Asker;
+use super::peer::Peer;
 use super::question::{self, Act};
 use super::route::Site;
 use super::token::After;
-use super::{Front, forward_auth, jwks, metadata, peer};
+use super::{Front, forward_auth, jwks, metadata};
 
 /// The JWK set (RFC 7517 section 5).
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
@@ -76,15 +76,15 @@ pub(crate) async fn answer(
     site: &Site,
     endpoint: Endpoint,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: &Peer,
 ) -> (Response<Full<Bytes>>, After) {
     let response = match endpoint {
-        Endpoint::Verify => forward_auth::answer(front, site, &request, peer).await,
+        Endpoint::Verify => forward_auth::answer(front, site, &request, peer.address).await,
         Endpoint::Jwks => jwks::answer(site, &request),
         Endpoint::Metadata => metadata::answer(site, &request),
         Endpoint::Question(act) => {
-            let source = peer::source(peer, request.headers(), &front.trusted_proxies);
-            return question::answer(front, site, act, request, source).await;
+            let asker = Asker::of(front, peer, request.headers());
+            return question::answer(front, site, act, request, &asker).await;
         }
     };
     (response, After::Keep)

@@ -20,9 +20,10 @@ const SIGNED_MEDIA_TYPE: &str = "application/token-introspection+jwt";
 
 /// Answers an introspection request.
 pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
-    let Asked { front, site, source, .. } = asked;
+    let Asked { front, site, asker, .. } = asked;
     let question = asked.question.clone();
-    let answered = front.engine.introspect(&site.realm, &site.terms, source.into(), question).await;
+    let answered =
+        front.engine.introspect(&site.realm, &site.terms, asker.caller(), question).await;
     let introspected = match &answered.outcome {
         Ok(introspected) => introspected,
         Err(error) => return asked.refuse(error, answered.reference),
@@ -37,7 +38,7 @@ pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
             Ok(None) => {}
             Err(fault) => {
                 let failed =
-                    front.engine.fail(&site.realm, &site.terms, source.into(), fault.clone());
+                    front.engine.fail(&site.realm, &site.terms, asker.caller(), fault.clone());
                 return asked.refuse(&Error::Fault(fault), failed.reference);
             }
         }

@@ -14,12 +14,19 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use jeton_engine::certificate::ClientCertificate;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
+
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::connection::{Answering, Patience, Verdict, Watch, WatchedStream};
+use super::peer::Peer;
+use crate::tls::reload::Current;
 
 /// What a listener allows.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +43,15 @@ pub(crate) trait Answers: Send + Sync + 'static {
     fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
+/// Where connections come in.
+pub(crate) struct Door {
+    pub(crate) socket: TcpListener,
+    /// What they are wrapped in; absent: nothing.
+    pub(crate) tls: Option<Arc<Current>>,
 }
 
 /// Opens a listening socket. Port 0 takes any free one.
@@ -54,33 +68,32 @@ pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener>
 
 /// Accepts and serves until `stop` turns true, then lets what has begun finish within `grace`.
 pub(crate) async fn listen<A: Answers>(
-    listener: TcpListener,
+    door: Door,
     answers: Arc<A>,
     limits: ListenerLimits,
     grace: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
-    let builder = Arc::new(builder(&limits));
+    let Door { socket, tls } = door;
+    let house = Arc::new(House { answers, builder: builder(&limits), limits, tls });
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&socket, &places) => accepted,
             Some(_) = connections.join_next() => continue,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let (stream, peer, place) = accepted;
-        let watch = Watch::begin(limits.patience);
-        let service = Conversation { answers: Arc::clone(&answers), watch, peer };
-        let (builder, stop) = (Arc::clone(&builder), stop.clone());
+        let (house, stop) = (Arc::clone(&house), stop.clone());
         connections.spawn(async move {
-            serve(stream, service, &builder, stop).await;
+            house.welcome(stream, peer, stop).await;
             drop(place);
         });
     }
-    drop(listener);
+    drop(socket);
     let finished = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(grace, finished).await.is_err() {
+    if timeout(grace, finished).await.is_err() {
         tracing::warn!(
             count = connections.len(),
             "connections were cut: their time to finish is over"
@@ -140,15 +153,83 @@ fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
     builder
 }
 
-async fn serve<A: Answers>(
-    stream: TcpStream,
+/// What all connections of a listener share.
+struct House<A> {
+    answers: Arc<A>,
+    builder: Builder<TokioExecutor>,
+    limits: ListenerLimits,
+    tls: Option<Arc<Current>>,
+}
+
+impl<A: Answers> House<A> {
+    /// One connection from its first byte to its last.
+    async fn welcome(&self, stream: TcpStream, address: SocketAddr, stop: watch::Receiver<bool>) {
+        let watch = Watch::begin(self.limits.patience);
+        // Inside of TLS, so that it sees what really passes.
+        let stream = WatchedStream::new(stream, Arc::clone(&watch));
+        let conversation = |certificate| Conversation {
+            answers: Arc::clone(&self.answers),
+            watch: Arc::clone(&watch),
+            peer: Peer { address, certificate },
+        };
+        let Some(tls) = &self.tls else {
+            return serve(stream, conversation(None), &self.builder, stop).await;
+        };
+        if let Some((stream, certificate)) = shake_hands(tls, stream, address).await {
+            watch.secured();
+            serve(stream, conversation(certificate), &self.builder, stop).await;
+        }
+    }
+}
+
+/// The connection once its TLS handshake is over, and the certificate that the client presented. `None`
+/// when it failed; the client has heard of it where it can.
+async fn shake_hands(
+    tls: &Current,
+    stream: WatchedStream,
+    address: SocketAddr,
+) -> Option<(TlsStream<WatchedStream>, Option<Arc<ClientCertificate>>)> {
+    let side = tls.side();
+    let handshake = tls.handshakes.begin();
+    let accepting = TlsAcceptor::from(Arc::clone(&side.config)).accept(stream).into_fallible();
+    let accepted = tokio::select! {
+        accepted = timeout(side.handshake_timeout, accepting) => accepted,
+        () = handshake.must_end() => {
+            tracing::debug!(%address, "a TLS handshake gave way to newer ones");
+            return None;
+        }
+    };
+    let mut stream = match accepted {
+        Ok(Ok(stream)) => stream,
+        Ok(Err((error, mut stream))) => {
+            tracing::debug!(%address, %error, "a TLS handshake failed");
+            // Our alert has been written; closing in order lets it arrive.
+            let _ = stream.shutdown().await;
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(%address, "a TLS handshake took too long");
+            return None;
+        }
+    };
+    match side.client_certificate(stream.get_ref().1) {
+        Ok(certificate) => Some((stream, certificate.map(Arc::new))),
+        Err(error) => {
+            tracing::debug!(%address, %error, "a resumed TLS session brought a certificate that is no good any more");
+            let _ = stream.shutdown().await;
+            None
+        }
+    }
+}
+
+async fn serve<A: Answers, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     service: Conversation<A>,
     builder: &Builder<TokioExecutor>,
     mut stop: watch::Receiver<bool>,
 ) {
     let watch = Arc::clone(&service.watch);
-    let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch)));
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut look = pin!(sleep_until(watch.next_look()));
     let mut dismissed = false;
     loop {
@@ -177,7 +258,7 @@ async fn serve<A: Answers>(
 struct Conversation<A> {
     answers: Arc<A>,
     watch: Arc<Watch>,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 impl<A: Answers> Service<Request<Incoming>> for Conversation<A> {
@@ -187,7 +268,7 @@ impl<A: Answers> Service<Request<Incoming>> for Conversation<A> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let answering: Answering = self.watch.answering(request.version());
-        let (answers, peer) = (Arc::clone(&self.answers), self.peer);
+        let (answers, peer) = (Arc::clone(&self.answers), self.peer.clone());
         Box::pin(async move {
             let response = answers.answer(request, peer).await;
             drop(answering);

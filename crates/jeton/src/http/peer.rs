@@ -9,15 +9,25 @@
 //! counted. To believe the proxy's own address instead would let anybody call from the proxy's network.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 use ipnet::IpNet;
+use jeton_engine::certificate::ClientCertificate;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of callers whose address nobody knows.
 pub(crate) const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// The certificate that it presented to us.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
+}
 
 /// The caller's address; IPv4 addresses in IPv6 clothing are undressed.
 pub(crate) fn source(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {

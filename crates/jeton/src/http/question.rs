@@ -1,7 +1,5 @@
 //! A question about a token from its first byte to its last: take it whole; read, ask, write.
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming as IncomingBody};
@@ -10,6 +8,7 @@ use jeton_engine::error::{Error, Fault, Refusal};
 use jeton_engine::event::Reference;
 use jeton_engine::request::TokenQuestion;
 
+use super::asker::Asker;
 use super::route::Site;
 use super::token::After;
 use super::{Front, body, introspect, refusal, revoke};
@@ -25,7 +24,7 @@ pub(crate) enum Act {
 pub(crate) struct Asked<'a> {
     pub(crate) front: &'a Front,
     pub(crate) site: &'a Site,
-    pub(crate) source: IpAddr,
+    pub(crate) asker: &'a Asker,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) question: Result<TokenQuestion<'a>, Refusal>,
 }
@@ -43,7 +42,7 @@ pub(crate) async fn answer(
     site: &Site,
     act: Act,
     request: Request<IncomingBody>,
-    source: IpAddr,
+    asker: &Asker,
 ) -> (Response<Full<Bytes>>, After) {
     let (head, body) = request.into_parts();
     let body = body::take(body, front.body).await;
@@ -56,7 +55,7 @@ pub(crate) async fn answer(
     };
     let read = Question::read(&incoming);
     let question = read.as_ref().map(Question::question).map_err(Clone::clone);
-    let asked = Asked { front, site, source, headers: &head.headers, question };
+    let asked = Asked { front, site, asker, headers: &head.headers, question };
     let Ok(_place) = front.in_flight.try_acquire() else {
         return (fail(&asked, Fault::Overloaded), after);
     };
@@ -68,7 +67,7 @@ pub(crate) async fn answer(
 }
 
 fn fail(asked: &Asked<'_>, fault: Fault) -> Response<Full<Bytes>> {
-    let Asked { front, site, source, .. } = asked;
-    let failed = front.engine.fail(&site.realm, &site.terms, (*source).into(), fault.clone());
+    let Asked { front, site, asker, .. } = asked;
+    let failed = front.engine.fail(&site.realm, &site.terms, asker.caller(), fault.clone());
     asked.refuse(&Error::Fault(fault), failed.reference)
 }

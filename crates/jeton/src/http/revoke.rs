@@ -11,9 +11,9 @@ use super::refusal::NO_STORE;
 
 /// Answers a revocation request.
 pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
-    let Asked { front, site, source, .. } = asked;
+    let Asked { front, site, asker, .. } = asked;
     let question = asked.question.clone();
-    let answered = front.engine.revoke(&site.realm, &site.terms, source.into(), question).await;
+    let answered = front.engine.revoke(&site.realm, &site.terms, asker.caller(), question).await;
     if let Err(error) = &answered.outcome {
         return asked.refuse(error, answered.reference);
     }

@@ -1,12 +1,11 @@
 //! A token request from its first byte to its last: take it whole; read, decide, write.
 
-use std::net::IpAddr;
-
 use http::Request;
 use hyper::body::Incoming as IncomingBody;
 use jeton_dialect::{Answer, Incoming};
 use jeton_engine::error::{Fault, Reason, Refusal};
 
+use super::asker::Asker;
 use super::route::{Found, Path};
 use super::{Front, body};
 
@@ -24,12 +23,12 @@ pub(crate) async fn answer(
     front: &Front,
     found: &Found,
     request: Request<IncomingBody>,
-    source: IpAddr,
+    asker: &Asker,
 ) -> Result<(Answer, After), Fault> {
     let (mount, realm) = (found.mount()?, &found.site.realm);
     if found.path == Path::Unknown {
         let refusal = Refusal::from(Reason::PathUnknown);
-        let decision = front.engine.decide(realm, &mount.terms, source.into(), Err(refusal)).await;
+        let decision = front.engine.decide(realm, &mount.terms, asker.caller(), Err(refusal)).await;
         return Ok((mount.dialect.write(&decision, request.headers()), After::Keep));
     }
     let (head, body) = request.into_parts();
@@ -38,7 +37,7 @@ pub(crate) async fn answer(
 
     // Taken only now: a caller that is slow to send must not keep others from being answered.
     let Ok(_place) = front.in_flight.try_acquire() else {
-        let decision = front.engine.fail(realm, &mount.terms, source.into(), Fault::Overloaded);
+        let decision = front.engine.fail(realm, &mount.terms, asker.caller(), Fault::Overloaded);
         return Ok((mount.dialect.write(&decision, &head.headers), after));
     };
     let incoming = Incoming {
@@ -49,6 +48,6 @@ pub(crate) async fn answer(
     };
     let asked = mount.dialect.read(&incoming);
     let asked = asked.as_ref().map(|asked| asked.request()).map_err(Clone::clone);
-    let decision = front.engine.decide(realm, &mount.terms, source.into(), asked).await;
+    let decision = front.engine.decide(realm, &mount.terms, asker.caller(), asked).await;
     Ok((mount.dialect.write(&decision, &head.headers), after))
 }

@@ -16,3 +16,4 @@ mod routing;
 mod shutdown;
 mod source;
 mod started;
+mod tls;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jeton::config::{self, Config};
 use jeton::serve::{Listeners, Running, Server, Sources};
 use jeton_engine::manage::{Manage, NewClient, NewSecret};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -127,22 +127,31 @@ pub(crate) async fn ask(address: SocketAddr, request: &str) -> Answer {
     line.answer().await
 }
 
+/// What a connection is made over.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
 /// A connection.
 pub(crate) struct Line {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     unread: Vec<u8>,
 }
 
 impl Line {
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new() }
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub(crate) fn over(stream: impl Wire + 'static) -> Self {
+        Self { stream: Box::new(stream), unread: Vec::new() }
     }
 
     /// A connection that soon takes no more unless it is read from.
     pub(crate) async fn open_narrow(address: SocketAddr) -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
-        Self { stream: socket.connect(address).await.unwrap(), unread: Vec::new() }
+        Self::over(socket.connect(address).await.unwrap())
     }
 
     /// Sends, or finds that nobody listens any more.
