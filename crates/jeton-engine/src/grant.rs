@@ -55,7 +55,9 @@ pub(crate) fn narrow(
 }
 
 /// Who the token is for: whom was asked for, if the client may have tokens for them; otherwise the
-/// client's audiences, or the realm's, or the dialect's (RFC 8707 section 2).
+/// client's audiences, or the realm's, or the dialect's (RFC 8707 section 2). Where the dialect leaves
+/// the token's look to the realm there is always somebody, the issuer if nobody else (RFC 9068
+/// sections 2.2 and 3).
 ///
 /// # Errors
 /// The client may not have tokens for one of them.
@@ -65,7 +67,11 @@ pub(crate) fn audiences(
     client: &Client,
     asked: &[&str],
 ) -> Result<SmallVec<[Audience; 2]>, Reason> {
-    let common = realm.audience.as_ref().or(terms.audience.as_ref());
+    let issuer: Option<Audience> = match (&realm.audience, &terms.audience, &terms.token) {
+        (None, None, None) if client.audiences.is_empty() => realm.issuer.parse().ok(),
+        _ => None,
+    };
+    let common = realm.audience.as_ref().or(terms.audience.as_ref()).or(issuer.as_ref());
     let allowed: SmallVec<[&Audience; 2]> = match client.audiences.as_slice() {
         [] => common.into_iter().collect(),
         own => own.iter().collect(),

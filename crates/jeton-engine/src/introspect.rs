@@ -23,6 +23,16 @@ pub struct Introspected {
     pub caller: Arc<Client>,
     /// The token; `None` when it does not hold, or is none of the caller's business.
     pub token: Option<ActiveToken>,
+    /// Whether the token is for another resource server, and not for the caller.
+    for_another: bool,
+}
+
+impl Introspected {
+    /// What a signed answer may tell: only of a token that the caller is meant to consume (RFC 9701
+    /// section 5).
+    pub fn for_caller(&self) -> Option<&ActiveToken> {
+        self.token.as_ref().filter(|_| !self.for_another)
+    }
 }
 
 impl Engine {
@@ -55,5 +65,21 @@ async fn introspect(
     let theirs = |token: &ActiveToken| {
         caller.role == ClientRole::ResourceServer || token.client.id == caller.id
     };
-    Ok(Introspected { token: token.filter(theirs), caller })
+    let token = token.filter(theirs);
+    let for_another =
+        token.as_ref().is_some_and(|token| is_for_another(deciding.realm, &caller, token));
+    Ok(Introspected { token, for_another, caller })
+}
+
+/// Whether the audiences name a resource server of the realm by its identifier, and not the caller.
+/// Audiences that name nobody we know are for whoever serves them.
+fn is_for_another(realm: &RealmState, caller: &Client, token: &ActiveToken) -> bool {
+    let names = |audience: &str| {
+        let client = realm.memory.clients.client(audience);
+        client.is_some_and(|live| live.client.role == ClientRole::ResourceServer)
+    };
+    let audiences = &token.says.audiences;
+    token.client.id != caller.id
+        && !audiences.iter().any(|audience| **audience == *caller.id.as_str())
+        && audiences.iter().any(|audience| names(audience))
 }

@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -136,6 +136,9 @@ impl Answers for Front {
         request: Request<Incoming>,
         peer: Peer,
     ) -> Response<Full<Bytes>> {
+        if has_other_coding(request.headers()) {
+            return closing(plain(StatusCode::BAD_REQUEST), After::Close, request.version());
+        }
         let Ok(authority) = authority(&request) else { return plain(StatusCode::BAD_REQUEST) };
         let Some(found) = self.routes.load().find(request.uri().path(), authority) else {
             return plain(StatusCode::NOT_FOUND);
@@ -163,20 +166,39 @@ pub(crate) fn listener_limits(server: &Server) -> ListenerLimits {
     }
 }
 
-/// More than one `Host` field.
-struct SeveralHosts;
+/// Whether the body comes in a transfer coding besides `chunked`, which nobody would take off: a proxy
+/// that does would see another body than we (RFC 9112 section 6.1).
+fn has_other_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let only = codings.next();
+    codings.next().is_some()
+        || only
+            .is_some_and(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// No `Host` field where there must be one, more than one, or one that is no host.
+struct HostUnclear;
 
 /// The host that was asked for: the target's own (RFC 9112 section 3.2.2; `:authority` in HTTP/2), otherwise
 /// the `Host` header's.
-fn authority(request: &Request<Incoming>) -> Result<Option<&str>, SeveralHosts> {
+fn authority(request: &Request<Incoming>) -> Result<Option<&str>, HostUnclear> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
-    // Two would let a proxy and us believe different ones (RFC 9112 section 3.2).
-    if hosts.next().is_some() {
-        return Err(SeveralHosts);
+    // Two, or something else than a host, would let a proxy and us believe different ones (RFC 9112
+    // section 3.2). Only HTTP/1.0 may do without.
+    if hosts.next().is_some() || (host.is_none() && request.version() == Version::HTTP_11) {
+        return Err(HostUnclear);
+    }
+    if host.is_some_and(|host| !host.as_bytes().iter().all(|byte| may_stand_in_host(*byte))) {
+        return Err(HostUnclear);
     }
     let of_target = request.uri().authority().map(http::uri::Authority::as_str);
     Ok(of_target.or_else(|| host?.to_str().ok()))
+}
+
+/// The characters of a host and a port (RFC 3986 sections 3.2.2 and 3.2.3).
+fn may_stand_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
 }
 
 fn response(answer: Answer, after: After, version: Version) -> Response<Full<Bytes>> {

@@ -57,7 +57,7 @@ async fn a_scope_that_the_realm_no_longer_knows_is_granted_no_more() {
 }
 
 #[tokio::test]
-async fn audiences_are_the_clients_or_the_realms_or_the_dialects() {
+async fn audiences_are_the_clients_or_the_realms_or_the_dialects_or_the_issuer() {
     let mut stage = Stage::new().await;
     let secret = stage.orders().await;
     let ask = Ask::new("orders", &secret);
@@ -65,7 +65,12 @@ async fn audiences_are_the_clients_or_the_realms_or_the_dialects() {
         let token = stage.token(terms, ask).await;
         stage.check(&token).await.unwrap().says.audiences.clone()
     };
-    assert!(said(&stage, &terms(), &ask).await.is_empty());
+    assert_eq!(said(&stage, &terms(), &ask).await, [stage.realm.issuer.as_str().into()]);
+    let own_shape = Terms { token: Some(stage.realm.token.clone()), ..terms() };
+    assert!(
+        said(&stage, &own_shape, &ask).await.is_empty(),
+        "the dialect says what its tokens say"
+    );
     let dialects = Terms { audience: Some("dialect".parse().unwrap()), ..terms() };
     assert_eq!(said(&stage, &dialects, &ask).await, ["dialect".into()]);
     stage.reconfigure(|realm| realm.audience = Some("realm".parse().unwrap())).await;

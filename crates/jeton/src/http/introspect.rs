@@ -29,8 +29,8 @@ pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
         Err(error) => return asked.refuse(error, answered.reference),
     };
     let realm = site.realm.realm();
-    let members = members(realm, introspected.token.as_ref());
     if prefers_signed(asked.headers) {
+        let members = members(realm, introspected.for_caller());
         let issued_at = answered.at.seconds();
         match signed(&asked, introspected, &members, issued_at) {
             Ok(Some(token)) => return found(SIGNED_MEDIA_TYPE, token),
@@ -43,6 +43,7 @@ pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
             }
         }
     }
+    let members = members(realm, introspected.token.as_ref());
     found("application/json", Value::Object(members).to_string())
 }
 

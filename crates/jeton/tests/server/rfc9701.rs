@@ -1,12 +1,14 @@
 //! Proves the signed answer of the introspection endpoint (RFC 9701): for whom, by which key, and that
 //! it is no access token.
 
+use jeton_engine::client::ClientRole;
 use jeton_engine::jose::JwkSet;
 use jeton_engine::jose::jws::verify_compact;
+use jeton_engine::manage::NewClient;
 use serde_json::{Value, json};
 
 use crate::asking::{Asking, REALMS};
-use crate::started::{Answer, ask, get};
+use crate::started::{Answer, ask, get, make, within_patience};
 
 const SIGNED: &str = "Accept: application/token-introspection+jwt\r\n";
 
@@ -54,6 +56,43 @@ async fn of_what_does_not_hold_it_says_so_and_nothing_else() {
         assert_eq!(claims["token_introspection"], json!({ "active": false }));
         assert_eq!(claims["aud"], client);
     }
+    asking.end().await;
+}
+
+#[tokio::test]
+async fn of_a_token_for_another_resource_server_it_says_nothing() {
+    let asking = Asking::begin(REALMS).await;
+    let secret = asking.secret("main", "partner").to_owned();
+    let token = async |audience: &str| {
+        let form = format!(
+            "grant_type=client_credentials&client_id=partner&client_secret={secret}{audience}"
+        );
+        let answer = asking.post("main", "/oauth2/token", "", &form).await;
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        body["access_token"].as_str().unwrap().to_owned()
+    };
+    let active = async |token: &str| {
+        let answer = signed(&asking, "main", "orders", token).await;
+        let verified = verify_compact(&answer.body, &keys(&asking, "main").await).unwrap();
+        let claims: Value = serde_json::from_slice(&verified.payload).unwrap();
+        claims["token_introspection"]["active"].as_bool().unwrap()
+    };
+    let (both, billing) = (token("").await, token("&audience=billing").await);
+    // So far `billing` is a name that only its own server knows.
+    assert!(active(&both).await && active(&billing).await);
+    let new = NewClient {
+        id: Some("billing".parse().unwrap()),
+        role: ClientRole::ResourceServer,
+        ..NewClient::default()
+    };
+    make(&asking.running, &asking.text, "main", new).await;
+    within_patience(async || (!active(&billing).await).then_some(())).await;
+    let inactive = signed(&asking, "main", "orders", &billing).await;
+    let verified = verify_compact(&inactive.body, &keys(&asking, "main").await).unwrap();
+    let claims: Value = serde_json::from_slice(&verified.payload).unwrap();
+    assert_eq!(claims["token_introspection"], json!({ "active": false }));
+    assert!(active(&both).await, "it is for this one as well");
+    assert!(asking.is_active("main", &billing).await, "RFC 7662 does not ask for whom it is");
     asking.end().await;
 }
 

@@ -145,11 +145,47 @@ async fn every_method_is_the_dialects_to_refuse() {
     running.stop().await;
 }
 
+/// RFC 9112 section 3.2.
 #[tokio::test]
-async fn two_host_headers_are_a_bad_request() {
+async fn a_request_says_once_and_rightly_for_which_host_it_is() {
     let running = start(GROWTH).await;
-    let request = "POST /auth/v1/token HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 0\r\n\r\n";
-    assert_eq!(ask(running.public_address(), request).await.status, 400);
+    let ask = async |version: &str, host: &str| {
+        let request =
+            format!("POST /auth/v1/token HTTP/{version}\r\n{host}Content-Length: 0\r\n\r\n");
+        ask(running.public_address(), &request).await
+    };
+    for host in ["Host: a\r\nHost: b\r\n", "", "Host: a b\r\n", "Host: a/b\r\n", "Host: a@b\r\n"] {
+        assert_eq!(ask("1.1", host).await.body, "{\"error\":\"invalid_request\"}", "{host}");
+    }
+    for (version, host) in [
+        ("1.1", "Host: a\r\n"),
+        ("1.1", "Host: [::1]:8443\r\n"),
+        ("1.1", "Host: \r\n"),
+        ("1.0", ""),
+    ] {
+        let answer = ask(version, host).await;
+        assert_eq!(answer.body, "{\"error\":\"Bad_Request\"}", "{host}: the dialect answers");
+    }
+    running.stop().await;
+}
+
+/// RFC 9112 section 6.1.
+#[tokio::test]
+async fn a_body_in_a_coding_that_nobody_takes_off_is_refused_and_the_connection_ends() {
+    let running = start(GROWTH).await;
+    let secret = make_client(&running, GROWTH, "growth").await;
+    token_when_known(running.public_address(), "x", &secret).await;
+    let body = growth_body(&secret);
+    for (coding, status) in [("chunked", 200), ("Chunked", 200), ("gzip, chunked", 400)] {
+        let request = format!(
+            "POST /auth/v1/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: {coding}\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+            body.len()
+        );
+        let answer = ask(running.public_address(), &request).await;
+        assert_eq!(answer.status, status, "{coding}: {answer:?}");
+        assert_eq!(answer.header("connection"), (status == 400).then_some("close"));
+    }
     running.stop().await;
 }
 

@@ -205,8 +205,11 @@ impl Judge<'_> {
                 continue;
             };
             let shown = |members: &serde_json::Map<String, Json>| {
+                // A token for nobody in particular is for its issuer, whoever that is.
+                let issuer = |name: &str, value| name == "aud" && members.get("iss") == Some(value);
                 let shown = members.iter().map(|(name, value)| {
                     let shown = match volatile.contains(name) {
+                        _ if issuer(name, value) => "(the issuer)".to_owned(),
                         true if value.is_number() => "(a number)".to_owned(),
                         true => "(any)".to_owned(),
                         false => value.to_string(),
