@@ -8,6 +8,8 @@
 
 #[path = "engine/alike.rs"]
 mod alike;
+#[path = "engine/certificates.rs"]
+mod certificates;
 #[path = "engine/check.rs"]
 mod check;
 #[path = "engine/follow.rs"]

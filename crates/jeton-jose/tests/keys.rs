@@ -168,3 +168,24 @@ fn a_set_verifies_by_key_identifier_and_by_algorithm_alone() {
     let unnamed = jws::verify_compact(&signed(&first, None), &many);
     assert_eq!(unnamed, Err(JwsError::KeyAmbiguous));
 }
+
+#[test]
+fn a_jwk_names_the_certificate_of_its_key_by_the_first_of_its_chain() {
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let jwk = key.public_jwk("k").unwrap();
+    let with = |x5c: &str| jwk.replacen('{', &format!("{{\"x5c\":{x5c},"), 1);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"first?>");
+    let read = VerifyingKey::from_jwk(&with(r#"["Zmlyc3Q/Pg==","c2Vjb25k"]"#)).unwrap();
+    assert_eq!(read.certificate().map(<[u8; 32]>::as_slice), Some(digest.as_ref()));
+    assert_eq!(VerifyingKey::from_jwk(&jwk).unwrap().certificate(), None);
+    for broken in
+        ["[]", "null", "\"Zmlyc3Q/Pg==\"", "[1]", "[\"Zmlyc3Q_Pg==\"]", "[\"Zmlyc3Q/Pg\"]"]
+    {
+        let refused = VerifyingKey::from_jwk(&with(broken)).map(|_| ());
+        assert_eq!(refused, Err(KeyError::Member("x5c")), "{broken}");
+    }
+    let spki = key.verifying_key().to_public_der().unwrap();
+    assert_eq!(spki.len(), 44);
+    let secret = VerifyingKey::from_secret(&[7; 32]).unwrap();
+    assert_eq!(secret.to_public_der().map(|_| ()), Err(KeyError::Symmetric));
+}

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jeton_engine::certificate::ClientCertificate;
 use jeton_engine::check::ActiveToken;
 use jeton_engine::client::Client;
 use jeton_engine::clock::{Clock, Random, Time};
@@ -18,7 +19,8 @@ use jeton_engine::name::{ClientId, RealmName};
 use jeton_engine::realm::Realm;
 use jeton_engine::realm::proving::Proving;
 use jeton_engine::request::{
-    AuthenticationMethod, Credentials, Reading, SecretCredentials, TokenQuestion, TokenRequest,
+    AuthenticationMethod, Caller, Credentials, Reading, SecretCredentials, TokenQuestion,
+    TokenRequest,
 };
 use jeton_engine::rotate::Rotation;
 use jeton_engine::store::Store;
@@ -140,12 +142,23 @@ impl Stage {
     }
 
     pub(crate) async fn ask(&self, terms: &Terms, ask: &Ask<'_>) -> Decision {
+        self.ask_showing(terms, ask, None).await
+    }
+
+    /// Asks over a connection with this certificate.
+    pub(crate) async fn ask_showing(
+        &self,
+        terms: &Terms,
+        ask: &Ask<'_>,
+        certificate: Option<&ClientCertificate>,
+    ) -> Decision {
         let request = TokenRequest {
             credentials: ask.credentials(),
             scope: ask.scope,
             audiences: ask.audiences.iter().copied().collect(),
         };
-        self.engine.decide(&self.state(), terms, ask.source.into(), Ok(request)).await
+        let caller = Caller { certificate, ..Caller::from(ask.source) };
+        self.engine.decide(&self.state(), terms, caller, Ok(request)).await
     }
 
     /// Asks, and is given a token.
