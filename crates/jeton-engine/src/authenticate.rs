@@ -1,6 +1,7 @@
 //! Client authentication (RFC 6749 section 2.3): credentials become a client, or a refusal.
 //! One file a method.
 
+mod assertion;
 mod certificate;
 mod secret;
 
@@ -38,13 +39,13 @@ pub(crate) async fn authenticate(
         Credentials::None => Err(Reason::AuthenticationMissing.into()),
         Credentials::Secret(presented) if !profile.allows_method(presented.method) => {
             // Known of the whole realm, so that it tells nothing of any client.
-            Err(Reason::AuthenticationMethod.into())
+            Err(Reason::AuthenticationProfile.into())
         }
         Credentials::Secret(presented) => {
             let live = secret::authenticate(deciding, presented).await?;
             Ok(Authenticated { live, spend: SmallVec::new() })
         }
-        Credentials::Assertion(_) => Err(Reason::AuthenticationMethod.into()),
+        Credentials::Assertion(presented) => assertion::authenticate(deciding, presented).await,
         Credentials::Named(client_id) => {
             let live = certificate::authenticate(deciding, client_id).await?;
             Ok(Authenticated { live, spend: SmallVec::new() })

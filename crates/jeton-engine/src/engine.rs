@@ -149,7 +149,7 @@ impl Engine {
                     Arc::new(Memory::load(&**store, master_key, &realm.name, now).await?)
                 }
             };
-            states.insert(realm.name.clone(), Arc::new(RealmState { realm, memory }));
+            states.insert(realm.name.clone(), Arc::new(RealmState::new(realm, memory)));
         }
         self.realms.store(Arc::new(states));
         Ok(())

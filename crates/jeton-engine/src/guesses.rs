@@ -115,6 +115,12 @@ impl Guesses {
         Ok(turn)
     }
 
+    /// A guess that had its turn turned out to be wrong later. It is never counted against the
+    /// bucket that a client has to itself.
+    pub(crate) fn wrong(&self, source: IpAddr, now: Time) {
+        self.charge(&self.bucket(SourceKey::from(source)), now.milliseconds());
+    }
+
     /// Milliseconds until the bucket has a guess again.
     fn ahead(&self, bucket: &Bucket, now: i64) -> i64 {
         let latest = now.saturating_add(self.ahead_max);

@@ -59,7 +59,7 @@ async fn introspect(
 ) -> Result<Introspected, Error> {
     let Authenticated { live, spend: to_spend } =
         authenticate(deciding, &question.credentials).await?;
-    spend(deciding, &to_spend).await?;
+    spend(deciding, &live, &to_spend).await?;
     let caller = Arc::clone(&live.client);
     let token = deciding.engine.check(deciding.realm, question.token).await?;
     let theirs = |token: &ActiveToken| {

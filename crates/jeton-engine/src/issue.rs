@@ -53,7 +53,7 @@ pub(crate) async fn issue(
         expires_at,
     };
     let token = mint(shape, &grant, state, &engine.parts.random)?;
-    spend(deciding, &to_spend).await?;
+    spend(deciding, &live, &to_spend).await?;
     if let TokenShape::Stored(_) = shape {
         // Durable before the answer leaves: a crash loses no token that a client has.
         let record = record(&grant, &token, TokenFormat::Stored, TokenOrigin::Endpoint)?;

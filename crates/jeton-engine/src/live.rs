@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jeton_jose::JwkSet;
 use quick_cache::sync::Cache;
 
 pub(crate) use crate::live::client::LiveClient;
@@ -25,6 +26,7 @@ use crate::limiter::SourceWindows;
 use crate::master_key::MasterKey;
 use crate::name::{ClientId, RealmName};
 use crate::realm::Realm;
+use crate::realm::proving::{TrustedIssuer, TrustedKeys};
 use crate::sealed::SealingKey;
 use crate::store::{Store, StoreError};
 use crate::token::TokenDigest;
@@ -40,9 +42,27 @@ pub(crate) const KEPT_LONGER: Duration = Duration::from_secs(600);
 pub struct RealmState {
     pub(crate) realm: Realm,
     pub(crate) memory: Arc<Memory>,
+    /// The keys of its trusted issuers, in their order, where configuration has them.
+    trusted_keys: Vec<Option<JwkSet>>,
 }
 
 impl RealmState {
+    pub(crate) fn new(realm: Realm, memory: Arc<Memory>) -> Self {
+        let keys = |issuer: &TrustedIssuer| match &issuer.keys {
+            TrustedKeys::These(keys) => Some(keys.parse()),
+            TrustedKeys::At(_) => None,
+        };
+        let trusted_keys = realm.proving.trusted_issuers.iter().map(keys).collect();
+        Self { realm, memory, trusted_keys }
+    }
+
+    /// The trusted issuer of this `iss`, and its keys where configuration has them.
+    pub(crate) fn trusted(&self, issuer: &str) -> Option<(&TrustedIssuer, Option<&JwkSet>)> {
+        let mut trusted = self.realm.proving.trusted_issuers.iter().zip(&self.trusted_keys);
+        let (trusted, keys) = trusted.find(|(trusted, _)| trusted.issuer == issuer)?;
+        Some((trusted, keys.as_ref()))
+    }
+
     /// What configuration says of it.
     pub fn realm(&self) -> &Realm {
         &self.realm
@@ -51,6 +71,13 @@ impl RealmState {
     /// How many clients it has.
     pub fn clients(&self) -> usize {
         self.memory.clients.len()
+    }
+
+    /// Who still makes assertions for something else than the issuer alone (`Assertions::also_for`),
+    /// and how many of each were accepted since this process started or took the client up. Looks
+    /// at every client.
+    pub fn assertions_for_others(&self) -> Vec<(ClientId, u64)> {
+        self.memory.clients.assertions_for_others()
     }
 
     /// The JWK set that it publishes.

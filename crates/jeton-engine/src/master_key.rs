@@ -1,4 +1,5 @@
-//! The master key: encrypts signing keys at rest (AES-256-GCM, bound to realm and key identifier).
+//! The master key: encrypts signing keys and the secrets of `client_secret_jwt` at rest
+//! (AES-256-GCM, bound to realm and identifiers).
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,9 +13,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::clock::Random;
 use crate::error::Fault;
-use crate::name::{KeyId, NameError, RealmName};
+use crate::name::{ClientId, KeyId, NameError, RealmName, SecretId};
 
-/// 256 bits that open the signing keys in the store.
+/// 256 bits that open the signing keys and sealed secrets in the store.
 #[derive(Clone)]
 pub struct MasterKey(Arc<Opened>);
 
@@ -43,21 +44,7 @@ impl MasterKey {
         plain: &[u8],
         random: &Random,
     ) -> Result<Vec<u8>, Fault> {
-        let nonce: [u8; NONCE_LEN] = random.bytes();
-        let mut sealed = nonce.to_vec();
-        let mut text = plain.to_vec();
-        let tag = self
-            .0
-            .sealing
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(associated(realm, key)),
-                &mut text,
-            )
-            .map_err(|_| Fault::Impossible("AES-256-GCM refused to encrypt a signing key"))?;
-        sealed.extend_from_slice(&text);
-        sealed.extend_from_slice(tag.as_ref());
-        Ok(sealed)
+        self.encrypt(key_of(realm, key), plain, random)
     }
 
     /// Decrypts what [`MasterKey::seal`] made for this realm and key.
@@ -70,25 +57,66 @@ impl MasterKey {
         key: &KeyId,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        let refused = || {
+        self.decrypt(key_of(realm, key), sealed).ok_or_else(|| {
             Fault::Store(format!(
                 "key {key} of realm {realm} does not open under this master key: it was made under another one, or altered"
             ))
-        };
-        let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(refused)?;
-        let mut text = Zeroizing::new(text.to_vec());
-        let length = self
+        })
+    }
+
+    /// Encrypts a client's secret for this realm, client and secret.
+    pub(crate) fn seal_secret(
+        &self,
+        (realm, client, secret): (&RealmName, &ClientId, &SecretId),
+        plain: &[u8],
+        random: &Random,
+    ) -> Result<Vec<u8>, Fault> {
+        self.encrypt(secret_of(realm, client, secret), plain, random)
+    }
+
+    /// Decrypts what [`MasterKey::seal_secret`] made for these.
+    pub(crate) fn open_secret(
+        &self,
+        realm: &RealmName,
+        client: &ClientId,
+        secret: &SecretId,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        self.decrypt(secret_of(realm, client, secret), sealed).ok_or_else(|| {
+            Fault::Store(format!(
+                "secret {secret} of client {client} of realm {realm} does not open under this master key: it was made under another one, or altered"
+            ))
+        })
+    }
+
+    fn encrypt(&self, bound_to: Vec<u8>, plain: &[u8], random: &Random) -> Result<Vec<u8>, Fault> {
+        let nonce: [u8; NONCE_LEN] = random.bytes();
+        let mut sealed = nonce.to_vec();
+        let mut text = plain.to_vec();
+        let tag = self
             .0
             .sealing
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(associated(realm, key)),
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(bound_to),
                 &mut text,
             )
-            .map_err(|_| refused())?
-            .len();
+            .map_err(|_| {
+                Fault::Impossible("AES-256-GCM refused to encrypt under the master key")
+            })?;
+        sealed.extend_from_slice(&text);
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    fn decrypt(&self, bound_to: Vec<u8>, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let opened = self.0.sealing.open_in_place(nonce, Aad::from(bound_to), &mut text);
+        let length = opened.ok()?.len();
         text.truncate(length);
-        Ok(text)
+        Some(text)
     }
 
     /// A key of its own for another purpose, the same on every node that has this master key.
@@ -101,8 +129,13 @@ impl MasterKey {
 }
 
 /// What a sealed key is bound to. Names have no `/`, so two pairs never read alike.
-fn associated(realm: &RealmName, key: &KeyId) -> Vec<u8> {
+fn key_of(realm: &RealmName, key: &KeyId) -> Vec<u8> {
     format!("jeton key {realm}/{key}").into_bytes()
+}
+
+/// What a sealed secret is bound to. The client's identifier, which may be any text, comes last.
+fn secret_of(realm: &RealmName, client: &ClientId, secret: &SecretId) -> Vec<u8> {
+    format!("jeton secret {realm}/{secret}/{client}").into_bytes()
 }
 
 impl FromStr for MasterKey {

@@ -37,7 +37,7 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
     let Deciding { engine, realm, now, .. } = deciding;
     let Authenticated { live, spend: to_spend } =
         authenticate(deciding, &question.credentials).await?;
-    spend(deciding, &to_spend).await?;
+    spend(deciding, &live, &to_spend).await?;
     let caller = &live.client;
     let Some(token) = engine.check(realm, question.token).await? else {
         return Ok(());

@@ -7,6 +7,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 use crate::clock::Time;
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason};
+use crate::issue::refuse;
+use crate::live::LiveClient;
+use crate::source::SourceKey;
 
 /// The identifier of something that is used once: a digest, so that its length does not matter.
 pub type SpentId = [u8; 16];
@@ -28,7 +31,6 @@ pub(crate) struct ToSpend {
 }
 
 impl ToSpend {
-    #[expect(dead_code, reason = "assertions and proofs are next")]
     /// Something of this kind and owner, known by `jti`. Parts are told apart by their lengths.
     pub(crate) fn new(kind: &str, owner: &str, jti: &str, until: Time, replayed: Reason) -> Self {
         let mut context = Context::new(&SHA256);
@@ -45,20 +47,31 @@ impl ToSpend {
     }
 }
 
-/// Spends all of these, or none when one was spent before, by whichever server.
+/// Spends all of these, or none when one was spent before, by whichever server. What comes a second
+/// time costs its source a guess; only who brings something fresh is noted as right from there.
 ///
 /// # Errors
 /// The refusal of the first that was spent before; a fault when that could not be kept.
-pub(crate) async fn spend(deciding: Deciding<'_>, these: &[ToSpend]) -> Result<(), Error> {
+pub(crate) async fn spend(
+    deciding: Deciding<'_>,
+    live: &LiveClient,
+    these: &[ToSpend],
+) -> Result<(), Error> {
     if these.is_empty() {
         return Ok(());
     }
+    let Deciding { engine, caller, now, .. } = deciding;
     let spent: Vec<Spent> = these.iter().map(|one| one.spent).collect();
-    let store = &deciding.engine.parts.store;
     let realm = &deciding.realm.realm().name;
-    let before = store.spend(realm, &spent, deciding.now).await.map_err(Fault::from)?;
+    let before = engine.parts.store.spend(realm, &spent, now).await.map_err(Fault::from)?;
     match before.and_then(|at| these.get(at)) {
-        Some(replayed) => Err(replayed.replayed.into()),
-        None => Ok(()),
+        Some(replayed) => {
+            engine.guesses.wrong(caller.source, now);
+            Err(refuse(replayed.replayed, &live.client))
+        }
+        None => {
+            live.run.right(SourceKey::from(caller.source));
+            Ok(())
+        }
     }
 }

@@ -8,6 +8,12 @@
 
 #[path = "engine/alike.rs"]
 mod alike;
+#[path = "engine/asserting.rs"]
+mod asserting;
+#[path = "engine/assertion_keys.rs"]
+mod assertion_keys;
+#[path = "engine/assertions.rs"]
+mod assertions;
 #[path = "engine/certificates.rs"]
 mod certificates;
 #[path = "engine/check.rs"]

@@ -160,13 +160,20 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// When the token names another algorithm than the key's, or the signature is wrong.
     pub fn verify(self, key: &VerifyingKey) -> Result<Verified, JwsError> {
+        self.check(key)?;
+        Ok(Verified { header: self.header, payload: self.payload })
+    }
+
+    /// Checks the signature with one key, for those who read the payload to find that key and go
+    /// on with what they read.
+    ///
+    /// # Errors
+    /// As [`Unverified::verify`].
+    pub fn check(&self, key: &VerifyingKey) -> Result<(), JwsError> {
         if self.header.algorithm != key.algorithm() {
             return Err(JwsError::AlgorithmMismatch);
         }
-        if !self.is_signed_by(key) {
-            return Err(JwsError::Signature);
-        }
-        Ok(Verified { header: self.header, payload: self.payload })
+        if self.is_signed_by(key) { Ok(()) } else { Err(JwsError::Signature) }
     }
 
     /// Checks the signature with the key of the set that the token names. A token that names none is

@@ -193,7 +193,7 @@ fn may_enter(
 }
 
 /// Notes that the secret was used.
-fn note_use(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
+pub(super) fn note_use(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
     let client = &live.client;
     if live.run.note_use(secret, deciding.now)
         && let Some(kept) = client.secrets.get(secret)

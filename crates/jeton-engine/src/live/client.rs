@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use jeton_jose::JwkSet;
+use jeton_jose::{JwkSet, VerifyingKey};
 use parking_lot::Mutex;
 
 use crate::client::proof::PublicKeys;
-use crate::client::{Client, Lock};
+use crate::client::{Client, Lock, SecretDigest};
 use crate::clock::Time;
 use crate::guesses::Bucket;
 use crate::limiter::Windows;
+use crate::master_key::MasterKey;
 use crate::source::SourceKey;
 use crate::terms::Lockout;
 
@@ -20,6 +21,8 @@ pub(crate) struct LiveClient {
     pub(crate) run: Arc<ClientRun>,
     /// The keys that it has registered, once they were needed.
     keys: OnceLock<Box<JwkSet>>,
+    /// Its sealed secrets, opened, once they were needed.
+    opened: OnceLock<Box<[VerifyingKey]>>,
 }
 
 /// What happens to a client while the process runs. Survives a change of the client.
@@ -27,6 +30,8 @@ pub(crate) struct LiveClient {
 pub(crate) struct ClientRun {
     /// Requests counted against the client's limits.
     pub(crate) windows: Windows,
+    /// Assertions that were made for something else than the issuer alone, and were accepted.
+    pub(crate) also_for: AtomicU64,
     /// Wrong guesses from the address that the client was last right from.
     pub(crate) own_guesses: Arc<Bucket>,
     /// That address, as [`SourceKey::number`]; zero: none.
@@ -98,7 +103,7 @@ impl ClientRun {
 
 impl LiveClient {
     pub(super) fn new(client: Client, run: Arc<ClientRun>) -> Self {
-        Self { client: Arc::new(client), run, keys: OnceLock::new() }
+        Self { client: Arc::new(client), run, keys: OnceLock::new(), opened: OnceLock::new() }
     }
 
     /// The client's own registered keys (`jwks`), parsed once.
@@ -106,9 +111,35 @@ impl LiveClient {
         self.keys.get_or_init(|| Box::new(registered.parse()))
     }
 
+    /// The keys of HS256 that its sealed secrets are, under their identifiers. They go when the
+    /// client changes, and the library wipes them then.
+    pub(crate) fn opened(&self, master_key: &MasterKey) -> &[VerifyingKey] {
+        self.opened.get_or_init(|| open(&self.client, master_key).into_boxed_slice())
+    }
+
     /// Whether the account is locked at `now`.
     pub(crate) fn is_locked(&self, now: Time) -> bool {
         self.client.lock.holds(now)
             || now.milliseconds() < self.run.fresh_lock.load(Ordering::Relaxed)
     }
+}
+
+fn open(client: &Client, master_key: &MasterKey) -> Vec<VerifyingKey> {
+    let Client { realm, id, secrets, .. } = client;
+    let mut keys = Vec::new();
+    for secret in secrets {
+        let SecretDigest::Sealed(sealed) = &secret.digest else { continue };
+        let opened = master_key.open_secret(realm, id, &secret.id, sealed);
+        match opened.map(|opened| VerifyingKey::from_secret(&opened)) {
+            Ok(Ok(key)) => keys.push(key.with_key_id(secret.id.as_str())),
+            // The others may be right all the same.
+            Ok(Err(error)) => {
+                tracing::error!(%error, %realm, client_id = %id, "a secret is no key of HS256");
+            }
+            Err(fault) => {
+                tracing::error!(%fault, %realm, client_id = %id, "a secret does not open");
+            }
+        }
+    }
+    keys
 }

@@ -1,21 +1,71 @@
 //! A realm's clients in memory.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use papaya::Equivalent;
 use smallvec::SmallVec;
 
 use crate::client::{Client, SecretDigest};
 use crate::live::client::LiveClient;
-use crate::name::{ClientId, Subject};
+use crate::name::{ClientId, RealmName, Subject};
 
 /// A realm's clients, found by identifier and by subject without waiting.
 #[derive(Default)]
 pub(crate) struct Clients {
     by_id: papaya::HashMap<ClientId, Arc<LiveClient>>,
     /// Who has a subject of its own. Subjects need not be unique.
-    by_subject: papaya::HashMap<Subject, SmallVec<[ClientId; 1]>>,
+    by_subject: Index<Subject>,
+    /// For whom the tokens of a trusted issuer about this subject stand.
+    by_federated: Index<(RealmName, Subject)>,
     supplied: SuppliedCounts,
+}
+
+/// What some clients have alike.
+struct Index<K>(papaya::HashMap<K, SmallVec<[ClientId; 1]>>);
+
+impl<K: Hash + Eq + Clone> Index<K> {
+    /// The clients that have it.
+    fn clients<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> SmallVec<[ClientId; 1]> {
+        self.0.pin().get(key).cloned().unwrap_or_default()
+    }
+
+    /// A client had `before` and has `now`.
+    fn moved(&self, id: &ClientId, before: Option<&K>, now: Option<&K>) {
+        if let Some(now) = now {
+            self.note(now, id);
+        }
+        if let Some(before) = before
+            && Some(before) != now
+        {
+            self.forget(before, id);
+        }
+    }
+
+    fn note(&self, key: &K, id: &ClientId) {
+        let mut clients = self.clients(key);
+        if !clients.contains(id) {
+            clients.push(id.clone());
+            self.0.pin().insert(key.clone(), clients);
+        }
+    }
+
+    fn forget(&self, key: &K, id: &ClientId) {
+        let mut clients = self.clients(key);
+        clients.retain(|known| known != id);
+        if clients.is_empty() {
+            self.0.pin().remove(key);
+        } else {
+            self.0.pin().insert(key.clone(), clients);
+        }
+    }
+}
+
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        Self(papaya::HashMap::new())
+    }
 }
 
 impl Clients {
@@ -27,16 +77,34 @@ impl Clients {
     /// The identifier of the client that this subject stands for; `None` when it stands for
     /// several: a token must not go on holding because it was taken for somebody else's.
     pub(crate) fn of_subject(&self, subject: &str) -> Option<ClientId> {
-        let by_subject = self.by_subject.pin();
-        let named = by_subject.get(subject).map(SmallVec::as_slice).unwrap_or_default();
+        let named = self.by_subject.clients(subject);
         let same = self.client(subject);
-        match (named, same) {
+        match (named.as_slice(), same) {
             ([one], None) => Some(one.clone()),
             // Its identifier is its subject, or was before it was given another.
             ([], Some(live)) => Some(live.client.id.clone()),
             ([one], Some(live)) if live.client.subject.is_some() => Some(one.clone()),
             _ => None,
         }
+    }
+
+    /// The clients for whom tokens of this trusted issuer about this subject stand, whatever else
+    /// they demand of them.
+    pub(crate) fn federated(
+        &self,
+        issuer: &RealmName,
+        subject: &Subject,
+    ) -> SmallVec<[Arc<LiveClient>; 1]> {
+        let ids = self.by_federated.clients(&(issuer.clone(), subject.clone()));
+        ids.iter().filter_map(|id| self.client(id.as_str())).collect()
+    }
+
+    /// Who still makes assertions for something else than the issuer alone, and how many.
+    pub(crate) fn assertions_for_others(&self) -> Vec<(ClientId, u64)> {
+        let by_id = self.by_id.pin();
+        let counted =
+            by_id.iter().map(|(id, live)| (id.clone(), live.run.also_for.load(Ordering::Relaxed)));
+        counted.filter(|(_, count)| *count > 0).collect()
     }
 
     /// How many there are.
@@ -66,17 +134,11 @@ impl Clients {
         }
         // Added before the old one is removed: who looks meanwhile must not find less than there is.
         self.supplied.add(&client);
-        let subject = client.subject.clone();
-        if let Some(subject) = &subject {
-            self.note_subject(subject, &client.id);
-        }
+        self.index(&client.id, before.as_ref().map(|before| &*before.client), Some(&client));
         let id = client.id.clone();
         by_id.insert(id, Arc::new(LiveClient::new(client, run)));
         if let Some(before) = before {
             self.supplied.remove(&before.client);
-            if before.client.subject != subject {
-                self.forget_subject(&before.client);
-            }
         }
     }
 
@@ -84,7 +146,7 @@ impl Clients {
     pub(super) fn forget(&self, id: &ClientId) {
         if let Some(before) = self.by_id.pin().remove(id) {
             self.supplied.remove(&before.client);
-            self.forget_subject(&before.client);
+            self.index(id, Some(&before.client), None);
         }
     }
 
@@ -94,26 +156,18 @@ impl Clients {
         gone.iter().for_each(|id| self.forget(id));
     }
 
-    fn note_subject(&self, subject: &Subject, id: &ClientId) {
-        let by_subject = self.by_subject.pin();
-        let mut clients = by_subject.get(subject).cloned().unwrap_or_default();
-        if !clients.contains(id) {
-            clients.push(id.clone());
-            by_subject.insert(subject.clone(), clients);
-        }
+    fn index(&self, id: &ClientId, before: Option<&Client>, now: Option<&Client>) {
+        let subject = |client: Option<&'_ Client>| client?.subject.clone();
+        self.by_subject.moved(id, subject(before).as_ref(), subject(now).as_ref());
+        let (before, now) = (before.and_then(federated), now.and_then(federated));
+        self.by_federated.moved(id, before.as_ref(), now.as_ref());
     }
+}
 
-    fn forget_subject(&self, client: &Client) {
-        let Some(subject) = &client.subject else { return };
-        let by_subject = self.by_subject.pin();
-        let mut clients = by_subject.get(subject).cloned().unwrap_or_default();
-        clients.retain(|id| *id != client.id);
-        if clients.is_empty() {
-            by_subject.remove(subject);
-        } else {
-            by_subject.insert(subject.clone(), clients);
-        }
-    }
+/// The issuer and subject whose tokens stand for the client.
+fn federated(client: &Client) -> Option<(RealmName, Subject)> {
+    let federated = client.proof.as_ref()?.federated.as_ref()?;
+    Some((federated.issuer.clone(), federated.subject.clone()))
 }
 
 /// How many clients have how many supplied secrets. The most that any has is how often a failed

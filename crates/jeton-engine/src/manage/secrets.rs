@@ -1,15 +1,18 @@
 //! Managing secrets: make, rotate, revoke.
 
+use jeton_jose::key::SECRET_BYTES_MIN;
 use zeroize::Zeroizing;
 
 use crate::authenticate::digest_of;
 use crate::client::{Client, Secret, SecretDigest};
 use crate::clock::Time;
+use crate::engine::Parts;
 use crate::error::Fault;
 use crate::event::EventKind;
 use crate::manage::{MadeSecret, Manage, ManageError, NewSecret, Rotation, check_label, invalid};
 use crate::name::{ClientId, NameError, RealmName, SecretId};
 use crate::random_text::{ALPHANUMERIC, LOWER_ALPHANUMERIC, with_prefix};
+use crate::request::AuthenticationMethod;
 use crate::slow_hash;
 
 /// What a generated secret starts with, so that scanners for leaked secrets know it.
@@ -33,11 +36,15 @@ impl Manage {
         rotation: Rotation,
     ) -> Result<(Client, MadeSecret), ManageError> {
         let now = self.parts.clock.now();
+        let before = self.client(realm, id).await?;
         let (secret, made) = self
-            .make_secret(rotation.secret, rotation.name.as_deref(), rotation.expires_at)
+            .make_secret(&before, rotation.secret, rotation.name.as_deref(), rotation.expires_at)
             .await?;
         let client = self
             .edit(realm, id, EventKind::SecretAdded, |client| {
+                if keeping(client) != keeping(&before) {
+                    return Err(ManageError::Conflict(format!("client {id} of realm {realm}")));
+                }
                 client.secrets.retain(|old| old.is_current(now));
                 if let Some(grace) = rotation.grace {
                     let end = now.plus(grace);
@@ -100,7 +107,7 @@ impl Manage {
         name: Option<&str>,
         expires_at: Option<Time>,
     ) -> Result<MadeSecret, ManageError> {
-        let (secret, made) = self.make_secret(new, name, expires_at).await?;
+        let (secret, made) = self.make_secret(client, new, name, expires_at).await?;
         push(client, secret)?;
         Ok(made)
     }
@@ -108,6 +115,7 @@ impl Manage {
     /// Makes a secret: what is kept of it, and what is shown of it once.
     async fn make_secret(
         &self,
+        client: &Client,
         new: NewSecret,
         name: Option<&str>,
         expires_at: Option<Time>,
@@ -120,20 +128,42 @@ impl Manage {
         let id: SecretId = with_prefix("", LOWER_ALPHANUMERIC, ID_LENGTH, random)
             .parse()
             .map_err(|error: NameError| invalid("secret", error.to_string()))?;
-        let (digest, generated) = match new {
-            NewSecret::None => return Err(invalid("secret", "is needed here")),
-            NewSecret::Generated => {
-                let secret = Zeroizing::new(with_prefix(PREFIX, ALPHANUMERIC, LENGTH, random));
+        let generate = || Zeroizing::new(with_prefix(PREFIX, ALPHANUMERIC, LENGTH, random));
+        let (digest, generated) = match (new, keeping(client)) {
+            (NewSecret::None, _) => return Err(invalid("secret", "is needed here")),
+            (NewSecret::Generated, Keeping::Digest) => {
+                let secret = generate();
                 (SecretDigest::Generated(digest_of(&secret)), Some(secret))
             }
-            NewSecret::Supplied(secret) => {
+            (NewSecret::Generated, Keeping::Sealed) => {
+                let secret = generate();
+                (self.seal_secret(client, &id, &secret)?, Some(secret))
+            }
+            (NewSecret::Supplied(secret), Keeping::Digest) => {
                 check_supplied(&secret)?;
                 (SecretDigest::Supplied(self.hash_slowly(secret).await?), None)
+            }
+            (NewSecret::Supplied(secret), Keeping::Sealed) => {
+                check_supplied(&secret)?;
+                check_long(&secret)?;
+                (self.seal_secret(client, &id, &secret)?, None)
             }
         };
         let name = name.map(|name| check_label("secret-name", name)).transpose()?;
         let made = MadeSecret { id: id.clone(), generated };
         Ok((Secret { id, name, digest, created_at: now, expires_at, last_used_at: None }, made))
+    }
+
+    fn seal_secret(
+        &self,
+        client: &Client,
+        id: &SecretId,
+        secret: &str,
+    ) -> Result<SecretDigest, ManageError> {
+        let Parts { master_key, random, .. } = &self.parts;
+        let bound_to = (&client.realm, &client.id, id);
+        let sealed = master_key.seal_secret(bound_to, secret.as_bytes(), random);
+        sealed.map(|sealed| SecretDigest::Sealed(sealed.into())).map_err(ManageError::Fault)
     }
 
     async fn hash_slowly(&self, secret: Zeroizing<String>) -> Result<Box<str>, ManageError> {
@@ -143,6 +173,22 @@ impl Manage {
         hashed
             .unwrap_or(Err(Fault::Impossible("a slow hash ended without an answer")))
             .map_err(ManageError::Fault)
+    }
+}
+
+/// What is kept of a client's secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// What a secret that is shown can be compared with.
+    Digest,
+    /// The secret itself, encrypted: the key of an HMAC.
+    Sealed,
+}
+
+fn keeping(client: &Client) -> Keeping {
+    match client.authentication.contains(&AuthenticationMethod::ClientSecretJwt) {
+        true => Keeping::Sealed,
+        false => Keeping::Digest,
     }
 }
 
@@ -167,6 +213,19 @@ fn check_supplied(secret: &str) -> Result<(), ManageError> {
     }
     if secret.chars().any(char::is_control) {
         return Err(invalid("secret", "must not have control characters, line ends among them"));
+    }
+    Ok(())
+}
+
+/// RFC 7518 section 3.2: a key of HS256 has at least as many bits as the hash.
+fn check_long(secret: &str) -> Result<(), ManageError> {
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(invalid(
+            "secret",
+            format!(
+                "must have at least {SECRET_BYTES_MIN} bytes for client_secret_jwt (RFC 7518 section 3.2)"
+            ),
+        ));
     }
     Ok(())
 }

@@ -68,10 +68,24 @@ pub struct Assertions {
     /// Further values of `aud` that are accepted beside the issuer, while old clients move: the
     /// URLs of the realm's token endpoints. Empty unless the realm says so.
     pub also_for: Vec<String>,
-    /// The longest time between now and `exp`, and between `iat` and now.
+    /// The longest time between now and `exp`, and between `iat` and now; the leeway comes on top.
     pub lifetime_max: Duration,
     /// How far the clocks of clients may be from ours.
     pub leeway: Duration,
+}
+
+impl Proving {
+    /// How far the clocks of those who sign assertions may be from ours. In profile `fapi2` at
+    /// least 10 seconds, which must be accepted, and never more than 60, above which must be
+    /// refused (FAPI 2.0 Security Profile section 5.3.2.1).
+    pub fn assertion_leeway(&self) -> Duration {
+        const LEAST: Duration = Duration::from_secs(10);
+        const MOST: Duration = Duration::from_secs(60);
+        match self.profile {
+            Profile::Standard => self.assertions.leeway,
+            Profile::Fapi2 => self.assertions.leeway.clamp(LEAST, MOST),
+        }
+    }
 }
 
 impl Default for Assertions {
