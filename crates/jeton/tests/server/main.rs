@@ -5,6 +5,7 @@
 mod asking;
 mod forward_auth;
 mod limits;
+mod refusals;
 mod reload;
 mod rfc7009;
 mod rfc7517;

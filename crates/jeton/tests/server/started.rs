@@ -156,7 +156,12 @@ impl Line {
 
     /// Sends, or finds that nobody listens any more.
     pub(crate) async fn send(&mut self, text: &str) -> bool {
-        self.stream.write_all(text.as_bytes()).await.is_ok()
+        self.send_bytes(text.as_bytes()).await
+    }
+
+    /// Sends what need not be text.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
     }
 
     pub(crate) async fn finish_sending(&mut self) {
