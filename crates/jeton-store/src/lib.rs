@@ -1,11 +1,14 @@
-//! Keep: what the engine needs kept, in SQLite.
+//! Keep: what the engine needs kept, in SQLite or PostgreSQL.
 //!
-//! [`SqliteStore`] is the embedded database behind the engine's [`Store`](jeton_engine::store::Store).
-//! One thread writes, and what many callers wait for shares one commit; readers never wait for it.
+//! [`SqliteStore`] is the embedded database behind the engine's [`Store`](jeton_engine::store::Store),
+//! [`PostgresStore`] the one for several servers. Both let what many callers wait for share one
+//! commit; readers never wait for it.
 
 mod error;
 mod migrate;
+mod postgres;
 mod sqlite;
 
 pub use error::OpenError;
+pub use postgres::{AddressError, PostgresAddress, PostgresSettings, PostgresStore};
 pub use sqlite::{Activity, Location, SqliteSettings, SqliteStore};

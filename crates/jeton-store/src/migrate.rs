@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use crate::error::OpenError;
 
 /// One numbered step from schema to schema. Once released, its text never changes.
+#[derive(Clone, Copy)]
 pub(crate) struct Migration {
     /// Its number; the first is 1, and there are no gaps.
     pub(crate) number: u32,

@@ -1,11 +1,18 @@
 //! What the methods of the `Store` trait mean, case by case, for every database.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may assume")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may assume"
+)]
 
 use std::sync::Arc;
 
 use jeton_engine::store::Store;
-use jeton_store::{Location, SqliteSettings, SqliteStore};
+use jeton_store::{Location, PostgresSettings, PostgresStore, SqliteSettings, SqliteStore};
 use tempfile::TempDir;
+
+use crate::server::Place;
 
 #[path = "conformance/clients.rs"]
 mod clients;
@@ -17,6 +24,8 @@ mod keys;
 mod round_trip;
 #[path = "conformance/sample.rs"]
 mod sample;
+#[path = "postgres/server.rs"]
+mod server;
 #[path = "conformance/spent.rs"]
 mod spent;
 #[path = "conformance/tokens.rs"]
@@ -26,12 +35,13 @@ mod tokens;
 struct Fresh {
     store: Arc<dyn Store>,
     _directory: Option<TempDir>,
+    _place: Option<Place>,
 }
 
 /// Runs every case on a database of its own, made by `$fresh`.
 macro_rules! conformance {
-    ($backend:ident, $fresh:path) => {
-        conformance! { $backend, $fresh,
+    ($backend:ident, $fresh:path $(, $attribute:meta)?) => {
+        conformance! { $backend, $fresh, [$($attribute)?]
             clients: a_client_comes_back_as_it_was_added
                 a_client_is_added_once
                 a_client_is_replaced_with_its_secrets
@@ -83,30 +93,59 @@ macro_rules! conformance {
             round_trip: any_client_and_any_token_come_back_as_they_were;
         }
     };
-    ($backend:ident, $fresh:path, $($module:ident: $($case:ident)+;)+) => {
+    ($backend:ident, $fresh:path, $attributes:tt $($module:ident: $($case:ident)+;)+) => {
         mod $backend {
             $(mod $module {
-                $(#[tokio::test]
-                async fn $case() {
-                    let fresh = $fresh();
-                    crate::$module::$case(std::sync::Arc::clone(&fresh.store)).await;
-                })+
+                $(conformance! { @case $attributes, $fresh, $module, $case })+
             })+
+        }
+    };
+    (@case [$($attribute:meta)?], $fresh:path, $module:ident, $case:ident) => {
+        #[tokio::test]
+        $(#[$attribute])?
+        async fn $case() {
+            let fresh = $fresh().await;
+            crate::$module::$case(std::sync::Arc::clone(&fresh.store)).await;
         }
     };
 }
 
 conformance!(sqlite_file, crate::sqlite_file_store);
 conformance!(sqlite_memory, crate::sqlite_memory_store);
+conformance!(
+    postgres,
+    crate::postgres_store,
+    ignore = "needs a PostgreSQL, named by JETON_TEST_POSTGRES; scripts/test brings one"
+);
+conformance!(
+    postgres_pooled,
+    crate::pooled_postgres_store,
+    ignore =
+        "needs a pooler too, named by JETON_TEST_POSTGRES_POOLER; scripts/conformance brings one"
+);
 
-fn sqlite_file_store() -> Fresh {
+async fn postgres_store() -> Fresh {
+    postgres_store_at(Place::schema().await).await
+}
+
+async fn pooled_postgres_store() -> Fresh {
+    postgres_store_at(Place::pooled_database().await).await
+}
+
+async fn postgres_store_at(place: Place) -> Fresh {
+    let settings = PostgresSettings::default();
+    let store = PostgresStore::open(&place.address(), settings).await.unwrap();
+    Fresh { store, _directory: None, _place: Some(place) }
+}
+
+async fn sqlite_file_store() -> Fresh {
     let directory = TempDir::new().unwrap();
     let location = Location::File(directory.path().join("jeton.db"));
     let store = SqliteStore::open(&location, SqliteSettings::default()).unwrap();
-    Fresh { store, _directory: Some(directory) }
+    Fresh { store, _directory: Some(directory), _place: None }
 }
 
-fn sqlite_memory_store() -> Fresh {
+async fn sqlite_memory_store() -> Fresh {
     let store = SqliteStore::open(&Location::Memory, SqliteSettings::default()).unwrap();
-    Fresh { store, _directory: None }
+    Fresh { store, _directory: None, _place: None }
 }

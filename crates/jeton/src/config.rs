@@ -14,6 +14,7 @@ use jeton_engine::error::Fault;
 use jeton_engine::realm::Realm;
 use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::terms::Terms;
+use jeton_store::PostgresAddress;
 
 use crate::fetch::Bounds;
 
@@ -131,7 +132,7 @@ pub struct Admin {
 /// Where things are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
-    /// The SQLite database.
+    /// The database.
     pub database: Database,
     /// Where the master key is.
     pub master_key: MasterKeySource,
@@ -139,13 +140,15 @@ pub struct Storage {
     pub queue_max: usize,
 }
 
-/// A SQLite database.
+/// A database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Database {
-    /// In this file.
+    /// SQLite, in this file.
     File(PathBuf),
-    /// In memory, gone with the process.
+    /// SQLite, in memory, gone with the process.
     Memory,
+    /// PostgreSQL, there.
+    Postgres(Box<PostgresAddress>),
 }
 
 /// Where the master key is.

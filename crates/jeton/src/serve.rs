@@ -8,7 +8,7 @@ use std::time::Duration;
 use jeton_engine::clock::{Clock, Random};
 use jeton_engine::engine::{Engine, Parts};
 use jeton_engine::error::Fault;
-use jeton_store::{OpenError, SqliteStore};
+use jeton_store::OpenError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
@@ -127,8 +127,8 @@ impl Server {
         config: Config,
         sources: Sources,
     ) -> Result<Running, StartError> {
-        let store = storage::open(&config.storage)?;
-        match Self::start_with(listeners, config, sources, Arc::clone(&store)).await {
+        let store = storage::open(&config.storage).await?;
+        match Self::start_with(listeners, config, sources, store.clone()).await {
             Ok(running) => Ok(running),
             Err(error) => {
                 store.close().await;
@@ -141,7 +141,7 @@ impl Server {
         listeners: Listeners,
         config: Config,
         Sources { clock, random }: Sources,
-        store: Arc<SqliteStore>,
+        store: storage::Opened,
     ) -> Result<Running, StartError> {
         let read = |tls| Current::read(tls, clock.clone()).map(Arc::new);
         let tls = config.server.tls.as_ref().map(read).transpose()?;
@@ -150,7 +150,7 @@ impl Server {
         let settings = config.settings;
         let key_source = KeySets::new(config.fetch.clone(), Resolver::System, clock.clone())?;
         let key_source = Arc::new(key_source);
-        let kept = Arc::clone(&store) as Arc<_>;
+        let kept = store.store();
         let parts = Parts { store: kept, clock, random, master_key, key_source, settings };
         let engine = Engine::open(parts.clone(), config.engine_realms()).await?;
         ensure_keys(&engine, &config.realms).await?;
@@ -244,7 +244,7 @@ pub struct Running {
     engine: Arc<Engine>,
     front: Arc<Front>,
     admin: Arc<Admin>,
-    store: Arc<SqliteStore>,
+    store: storage::Opened,
     tls: Option<Arc<Current>>,
     config: Mutex<Config>,
     /// In the order in which they are to end: first nothing new comes in, last what is left is written.

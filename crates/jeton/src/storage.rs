@@ -2,19 +2,56 @@
 
 use std::sync::Arc;
 
-use jeton_store::{Location, OpenError, SqliteSettings, SqliteStore};
+use jeton_engine::store::Store;
+use jeton_store::{
+    Location, OpenError, PostgresSettings, PostgresStore, SqliteSettings, SqliteStore,
+};
 
 use crate::config::{Database, Storage};
 
-/// The store; made when it is not there yet.
+/// An open store. Everything but its end is the engine's.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// One machine's own.
+    Sqlite(Arc<SqliteStore>),
+    /// Shared by several servers.
+    Postgres(Arc<PostgresStore>),
+}
+
+impl Opened {
+    /// What the engine needs of it.
+    pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(store) => Arc::clone(store) as Arc<_>,
+            Self::Postgres(store) => Arc::clone(store) as Arc<_>,
+        }
+    }
+
+    /// Writes what waits and lets go of the database.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+/// The store; its tables are made when they are not there yet.
 ///
 /// # Errors
 /// Why the database cannot be used.
-pub fn open(storage: &Storage) -> Result<Arc<SqliteStore>, OpenError> {
-    let location = match &storage.database {
-        Database::File(path) => Location::File(path.clone()),
-        Database::Memory => Location::Memory,
+pub async fn open(storage: &Storage) -> Result<Opened, OpenError> {
+    let queue_max = storage.queue_max;
+    let sqlite = |location: &Location| {
+        let settings = SqliteSettings { queue_max, ..SqliteSettings::default() };
+        SqliteStore::open(location, settings).map(Opened::Sqlite)
     };
-    let settings = SqliteSettings { queue_max: storage.queue_max, ..SqliteSettings::default() };
-    SqliteStore::open(&location, settings)
+    match &storage.database {
+        Database::File(path) => sqlite(&Location::File(path.clone())),
+        Database::Memory => sqlite(&Location::Memory),
+        Database::Postgres(address) => {
+            let settings = PostgresSettings { queue_max, ..PostgresSettings::default() };
+            PostgresStore::open(address, settings).await.map(Opened::Postgres)
+        }
+    }
 }

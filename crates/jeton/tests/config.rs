@@ -84,7 +84,7 @@ connections_max = 0
 certificate = "cert.pem"
 
 [storage]
-url = "postgres://jeton:hunter2@db/jeton"
+url = "postgres://jeton:hunter2@db/jeton?sslmode=prefer"
 
 [log]
 format = "xml"
@@ -411,13 +411,29 @@ fn the_master_key_is_named_never_given() {
 }
 
 #[test]
+fn a_postgresql_database_needs_a_master_key_that_is_given() {
+    let url = "url = \"postgres://jeton:hunter2@db:5433/auth?sslrootcert=ca.pem\"";
+    assert_refused(&format!("[storage]\n{url}\n{MAIN}"), "`storage.master_key` is missing");
+    let key = "master_key.env = \"KEY\"";
+    let config = assert_taken(&format!("[storage]\n{url}\n{key}\n{MAIN}"));
+    assert_eq!(config.storage.master_key, MasterKeySource::Environment("KEY".to_owned()));
+    let shown: Vec<_> = config.show();
+    assert!(
+        shown.iter().any(|(key, value, _)| {
+            key == "storage.url" && value == "\"postgres://db:5433/auth\""
+        })
+    );
+    assert!(!format!("{:?} {shown:?}", config.storage).contains("hunter2"));
+}
+
+#[test]
 fn a_database_in_memory_has_a_fresh_master_key() {
     let config = assert_taken(&format!("[storage]\nurl = \"sqlite::memory:\"\n{MAIN}"));
     assert_eq!(config.storage.database, Database::Memory);
     assert_eq!(config.storage.master_key, MasterKeySource::Fresh);
     let config = assert_taken(&format!("[storage]\nurl = \"sqlite:///var/lib/j.db\"\n{MAIN}"));
     assert_eq!(config.storage.database, Database::File("/var/lib/j.db".into()));
-    for url in ["jeton.db", "sqlite:", "mysql://x", "sqlite:a.db?mode=ro"] {
+    for url in ["jeton.db", "sqlite:", "mysql://x", "sqlite:a.db?mode=ro", "postgres:jeton"] {
         let text = format!("[storage]\nurl = \"{url}\"\n{MAIN}");
         assert_refused(&text, "`storage.url`");
     }

@@ -11,7 +11,6 @@ use jeton_engine::manage::Manage;
 use jeton_engine::name::{DialectName, RealmName};
 use jeton_engine::realm::Realm;
 use jeton_engine::terms::Terms;
-use jeton_store::SqliteStore;
 
 use super::failure::Failure;
 use crate::config::{self, Config, Problems, RealmConfig};
@@ -28,7 +27,7 @@ pub(super) struct RealmChoice {
 /// The configuration and the store, ready for management.
 pub(super) struct Opened {
     config: Config,
-    store: Arc<SqliteStore>,
+    store: storage::Opened,
     manage: Manage,
     clock: Clock,
 }
@@ -57,9 +56,10 @@ impl Opened {
         let master_key = config::master_key::read(&config.storage.master_key, &random)
             .map_err(|error| Failure::usage(error.to_string()).at("[storage] master_key"))?;
         let store = storage::open(&config.storage)
+            .await
             .map_err(|error| Failure::failed(format!("the database cannot be used: {error}")))?;
         let parts = Parts {
-            store: Arc::clone(&store) as Arc<_>,
+            store: store.store(),
             clock: clock.clone(),
             random,
             master_key,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jeton_dialect::{Dialects, load_folder};
 use jeton_engine::engine::Settings;
+use jeton_store::PostgresAddress;
 
 use super::parse::{self, Wrong};
 use super::problem::{Place, Problem, Problems, Severity};
@@ -225,6 +226,15 @@ fn storage(reader: &mut Reader, base_dir: &Path) -> Option<Storage> {
                 MasterKeySource::BesideDatabase(PathBuf::from(name))
             }
             Database::Memory => MasterKeySource::Fresh,
+            Database::Postgres(_) => {
+                let place = reader.place("storage.url");
+                let message = "`storage.master_key` is missing: the servers that share a \
+                    PostgreSQL database must have the same one, which nobody but you can give them";
+                let remedy = "name a file that only its owner can read: master_key = { file = \
+                    \"/etc/jeton/master-key\" }, made by: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='";
+                reader.problem(Problem::new(place, message).remedy(remedy).hidden());
+                return None;
+            }
         },
     };
     Some(Storage { database: database?, master_key, queue_max: usize::try_from(queue?).ok()? })
@@ -232,10 +242,12 @@ fn storage(reader: &mut Reader, base_dir: &Path) -> Option<Storage> {
 
 fn database(url: &str, base_dir: &Path) -> Result<Database, Wrong> {
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Err(Wrong::new(
-            "names PostgreSQL, which is not available in this version of jeton",
-        )
-        .instead("write \"sqlite:jeton.db\""));
+        return match PostgresAddress::parse(url, base_dir) {
+            Ok(address) => Ok(Database::Postgres(Box::new(address))),
+            Err(error) => {
+                Err(Wrong { what: error.to_string(), instead: error.instead().map(str::to_owned) })
+            }
+        };
     }
     match url.strip_prefix("sqlite:") {
         Some(":memory:") => Ok(Database::Memory),
@@ -247,7 +259,10 @@ fn database(url: &str, base_dir: &Path) -> Result<Database, Wrong> {
             "" => Err(Wrong::new("names no file").instead("write \"sqlite:jeton.db\"")),
             path => Ok(Database::File(base_dir.join(path))),
         },
-        None => Err(Wrong::new("must start with sqlite:").instead("write \"sqlite:jeton.db\"")),
+        None => {
+            Err(Wrong::new("must start with sqlite: or postgres:")
+                .instead("write \"sqlite:jeton.db\""))
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is in force and where it came from, for `jeton config show`.
 
 use std::fmt;
+use std::path::Path;
+
+use jeton_store::PostgresAddress;
 
 use super::problem::{Place, line_of};
 use super::raw::{Raw, Said, Value, default_of};
@@ -79,7 +82,7 @@ pub(super) fn settings_in_force(raw: &Raw, file_name: &str, text: &str) -> Vec<S
 /// A value as it would stand in the file.
 fn literal(said: &Said) -> String {
     match &said.value {
-        Value::Text(text) => toml::Value::String(text.clone()).to_string(),
+        Value::Text(text) => toml::Value::String(without_password(text)).to_string(),
         Value::Number(number) => number.to_string(),
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(literal).collect();
@@ -88,5 +91,15 @@ fn literal(said: &Said) -> String {
         Value::Table(members) => toml::Value::try_from(members)
             .map_or_else(|_| "a table".to_owned(), |table| table.to_string()),
         Value::Other(name) => (*name).to_owned(),
+    }
+}
+
+/// A URL of a database without its user and password; any other text as it is.
+fn without_password(text: &str) -> String {
+    let is_postgres = text.starts_with("postgres:") || text.starts_with("postgresql:");
+    match PostgresAddress::parse(text, Path::new("")) {
+        Ok(address) if is_postgres => address.to_string(),
+        Err(_) if is_postgres => "postgres://[redacted]".to_owned(),
+        _ => text.to_owned(),
     }
 }

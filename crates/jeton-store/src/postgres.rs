@@ -1,0 +1,439 @@
+//! The PostgreSQL store: one database for many servers. What is written shares commits, as in
+//! SQLite; what changes something is done by one server at a time.
+
+mod address;
+mod changes;
+mod clients;
+mod connect;
+mod events;
+mod expired;
+mod keys;
+mod listener;
+mod row;
+mod schema;
+mod spent;
+mod tls;
+mod tokens;
+mod trouble;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jeton_engine::client::{Client, SecretUse};
+use jeton_engine::clock::Time;
+use jeton_engine::event::{Event, Reference};
+use jeton_engine::key::KeyRecord;
+use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
+use jeton_engine::spent::Spent;
+use jeton_engine::store::{Changes, Horizon, Revision, Store, StoreError, TokenFilter};
+use jeton_engine::token::{TokenDigest, TokenRecord};
+use parking_lot::RwLock;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub use self::address::{AddressError, PostgresAddress};
+use self::connect::{Connections, Dialer};
+use self::spent::Spending;
+use self::writer::{Act, Addition, Counts, Desk, Job};
+use crate::error::OpenError;
+use crate::sqlite::Activity;
+
+/// How a PostgreSQL store works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresSettings {
+    /// How many writes may wait; one more is answered with [`StoreError::Overloaded`].
+    pub queue_max: usize,
+    /// How many tokens and events may share one commit.
+    pub batch_max: usize,
+    /// How often other servers' changes are looked for, behind the notifications.
+    pub poll: Duration,
+}
+
+impl Default for PostgresSettings {
+    fn default() -> Self {
+        Self { queue_max: 8192, batch_max: 2048, poll: Duration::from_millis(200) }
+    }
+}
+
+/// The store in a PostgreSQL database.
+pub struct PostgresStore {
+    settings: PostgresSettings,
+    additions: Queue<Addition>,
+    acts: Queue<Act>,
+    spendings: Queue<Spending>,
+    desk: Arc<Desk>,
+    readers: Connections,
+    /// A connection of its own, so that news never waits for long reads.
+    watcher: Connections,
+    told: watch::Receiver<()>,
+    revision_seen: AtomicU64,
+    writers: Mutex<Vec<JoinHandle<()>>>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PostgresStore")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long [`Store::wait_for_change`] waits at most. It returns even without news, because of two
+/// callers that share a store one might otherwise miss what only the other was told.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How many tasks add tokens and events: while one waits for its commit, the other collects.
+const ADDERS: usize = 2;
+
+/// Connections that write: one each for those tasks, for the one that acts and the one that spends.
+const WRITERS: usize = ADDERS + 2;
+
+/// Connections that do not read: those, one that looks for news and one that listens.
+const RESERVED: usize = WRITERS + 2;
+
+/// Writes that wait for a task.
+struct Queue<W>(RwLock<Option<mpsc::Sender<Job<W>>>>);
+
+impl<W> Queue<W> {
+    fn new(max: usize) -> (Self, mpsc::Receiver<Job<W>>) {
+        let (sender, waiting) = mpsc::channel(max.max(1));
+        (Self(RwLock::new(Some(sender))), waiting)
+    }
+
+    /// Hands a write over and waits until it is durable. Says how much was written.
+    async fn write(&self, write: W) -> Result<u64, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        match self.0.read().as_ref() {
+            None => return Err(connect::closed()),
+            Some(queue) => queue.try_send(Job { write, answer }).map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Closed(_) => writer_ended(),
+            })?,
+        }
+        outcome.await.unwrap_or_else(|_| Err(writer_ended()))
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.read().as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
+    fn close(&self) {
+        self.0.write().take();
+    }
+}
+
+impl PostgresStore {
+    /// Connects to a database, making or migrating its tables where needed.
+    ///
+    /// # Errors
+    /// Says what is wrong with the database and what to do about it; nothing was changed.
+    pub async fn open(
+        address: &PostgresAddress,
+        settings: PostgresSettings,
+    ) -> Result<Arc<Self>, OpenError> {
+        let place = address.to_string();
+        let unusable = |reason: String| OpenError::Unusable { place: place.clone(), reason };
+        let dialer = Arc::new(Dialer::new(address.clone()).map_err(unusable)?);
+        let pool =
+            |count| Connections::new(&dialer, count).map_err(|error| unusable(error.to_string()));
+        let watcher = pool(1)?;
+        schema::prepare(&place, &watcher, schema::STEPS).await?;
+        let readers = pool(address.connections_max.saturating_sub(RESERVED).max(1))?;
+        let (tell, told) = watch::channel(());
+        let desk = Arc::new(Desk {
+            connections: pool(WRITERS)?,
+            begin: dialer.begin(),
+            batch_max: settings.batch_max,
+            counts: Counts::default(),
+            tell: tell.clone(),
+        });
+        let (additions, new_additions) = Queue::new(settings.queue_max);
+        let (acts, new_acts) = Queue::new(settings.queue_max);
+        let (spendings, new_spendings) = Queue::new(settings.queue_max);
+        let new_additions = Arc::new(Mutex::new(new_additions));
+        let mut writers = vec![
+            tokio::spawn(writer::act(Arc::clone(&desk), new_acts)),
+            tokio::spawn(writer::spend(Arc::clone(&desk), new_spendings)),
+        ];
+        for _ in 0..ADDERS {
+            let task = writer::add(Arc::clone(&desk), Arc::clone(&new_additions));
+            writers.push(tokio::spawn(task));
+        }
+        // Behind a pooler, what one listens for is told to whoever has the connection then.
+        let listener = (!address.is_pooled).then(|| tokio::spawn(listener::listen(dialer, tell)));
+        let store = Self {
+            settings,
+            additions,
+            acts,
+            spendings,
+            desk,
+            readers,
+            watcher,
+            told,
+            revision_seen: AtomicU64::new(0),
+            writers: Mutex::new(writers),
+            listener,
+        };
+        let revision = store.newest().await.map_err(|error| unusable(error.to_string()))?;
+        store.revision_seen.store(revision.0, Ordering::Relaxed);
+        Ok(Arc::new(store))
+    }
+
+    /// Writes what waits and lets go of the database. Later calls are answered with
+    /// [`StoreError::Unreachable`].
+    pub async fn close(&self) {
+        self.additions.close();
+        self.acts.close();
+        self.spendings.close();
+        // Whoever comes second waits here until the first is done.
+        for writer in self.writers.lock().await.drain(..) {
+            // A writer that panicked has nothing left to finish.
+            let _ = writer.await;
+        }
+        self.stop_listening();
+        self.desk.connections.close();
+        self.readers.close();
+        self.watcher.close();
+    }
+
+    /// What the store has done and has to do.
+    pub fn activity(&self) -> Activity {
+        Activity {
+            waiting: self.additions.waiting() + self.acts.waiting() + self.spendings.waiting(),
+            commits: self.desk.counts.commits.load(Ordering::Relaxed),
+            writes: self.desk.counts.writes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn stop_listening(&self) {
+        if let Some(listener) = &self.listener {
+            listener.abort();
+        }
+    }
+
+    async fn newest(&self) -> Result<Revision, StoreError> {
+        let lent = self.watcher.lend().await?;
+        let newest = lent.in_time(changes::newest(&lent)).await;
+        lent.settle(newest)
+    }
+
+    async fn act(&self, act: Act) -> Result<bool, StoreError> {
+        self.acts.write(act).await.map(|count| count > 0)
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        // The writers end when their queues do.
+        self.stop_listening();
+    }
+}
+
+fn writer_ended() -> StoreError {
+    StoreError::Unreachable("the task that writes has ended".to_owned())
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn add_client(&self, client: &Client, event: &Event) -> Result<(), StoreError> {
+        self.act(Act::AddClient(Box::new((client.clone(), event.clone())))).await.map(drop)
+    }
+
+    async fn replace_client(&self, client: &Client, event: &Event) -> Result<(), StoreError> {
+        self.act(Act::ReplaceClient(Box::new((client.clone(), event.clone())))).await.map(drop)
+    }
+
+    async fn delete_client(
+        &self,
+        realm: &RealmName,
+        id: &ClientId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        self.act(Act::DeleteClient(Box::new((realm.clone(), id.clone(), event.clone())))).await
+    }
+
+    async fn client(&self, realm: &RealmName, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let found = lent.in_time(clients::one(&lent, realm, id)).await;
+        lent.settle(found)
+    }
+
+    async fn clients(
+        &self,
+        realm: &RealmName,
+        after: Option<&ClientId>,
+        count: u32,
+    ) -> Result<Vec<Client>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let page = lent.in_time(clients::page(&lent, realm, after, count)).await;
+        lent.settle(page)
+    }
+
+    async fn note_secret_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        self.act(Act::NoteSecretUses(uses.to_vec())).await.map(drop)
+    }
+
+    async fn add_key(&self, key: &KeyRecord, event: &Event) -> Result<(), StoreError> {
+        self.act(Act::AddKey(Box::new((key.clone(), event.clone())))).await.map(drop)
+    }
+
+    async fn add_first_key(&self, key: &KeyRecord, event: &Event) -> Result<bool, StoreError> {
+        self.act(Act::AddFirstKey(Box::new((key.clone(), event.clone())))).await
+    }
+
+    async fn activate_key(
+        &self,
+        realm: &RealmName,
+        id: &KeyId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        self.act(Act::ActivateKey(Box::new((realm.clone(), id.clone(), event.clone())))).await
+    }
+
+    async fn change_key(&self, key: &KeyRecord, event: &Event) -> Result<(), StoreError> {
+        self.act(Act::ChangeKey(Box::new((key.clone(), event.clone())))).await.map(drop)
+    }
+
+    async fn delete_key(
+        &self,
+        realm: &RealmName,
+        id: &KeyId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        self.act(Act::DeleteKey(Box::new((realm.clone(), id.clone(), event.clone())))).await
+    }
+
+    async fn keys(&self, realm: &RealmName) -> Result<Vec<KeyRecord>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let all = lent.in_time(keys::all(&lent, realm)).await;
+        lent.settle(all)
+    }
+
+    async fn keep_token(&self, token: TokenRecord, event: Option<Event>) -> Result<(), StoreError> {
+        match event {
+            // The one with every stored token.
+            None => self.additions.write(Addition::Token(Box::new(token))).await.map(drop),
+            Some(event) => self.act(Act::KeepToken(Box::new((token, event)))).await.map(drop),
+        }
+    }
+
+    async fn token(
+        &self,
+        realm: &RealmName,
+        digest: &TokenDigest,
+    ) -> Result<Option<TokenRecord>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let found = lent.in_time(tokens::one(&lent, realm, digest)).await;
+        lent.settle(found)
+    }
+
+    async fn tokens(
+        &self,
+        realm: &RealmName,
+        filter: &TokenFilter,
+        before: Option<&TokenId>,
+        count: u32,
+    ) -> Result<Vec<TokenRecord>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let page = lent.in_time(tokens::page(&lent, realm, filter, before, count)).await;
+        lent.settle(page)
+    }
+
+    async fn revoke_token(
+        &self,
+        realm: &RealmName,
+        id: &TokenId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        self.act(Act::RevokeToken(Box::new((realm.clone(), id.clone(), event.clone())))).await
+    }
+
+    async fn revoke(&self, token: &TokenRecord, event: &Event) -> Result<bool, StoreError> {
+        self.act(Act::Revoke(Box::new((token.clone(), event.clone())))).await
+    }
+
+    async fn revoked_tokens(
+        &self,
+        realm: &RealmName,
+        now: Time,
+    ) -> Result<Vec<(TokenDigest, Option<Time>)>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let revoked = lent.in_time(tokens::revoked(&lent, realm, now)).await;
+        lent.settle(revoked)
+    }
+
+    async fn keep_events(&self, events: &[Event]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.additions.write(Addition::Events(events.to_vec())).await.map(drop)
+    }
+
+    async fn event(&self, reference: Reference) -> Result<Option<Event>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let found = lent.in_time(events::one(&lent, reference)).await;
+        lent.settle(found)
+    }
+
+    async fn spend(
+        &self,
+        realm: &RealmName,
+        spent: &[Spent],
+        now: Time,
+    ) -> Result<Option<usize>, StoreError> {
+        if spent.is_empty() {
+            return Ok(None);
+        }
+        let spending = Spending { realm: realm.clone(), spent: spent.to_vec(), now };
+        let first_known = self.spendings.write(spending).await?;
+        Ok(first_known.checked_sub(1).and_then(|at| usize::try_from(at).ok()))
+    }
+
+    async fn remove_expired(&self, before: &Horizon, count: u32) -> Result<u64, StoreError> {
+        let lent = self.readers.lend().await?;
+        let removed = lent.in_time(expired::remove(&lent, before, count)).await;
+        lent.settle(removed)
+    }
+
+    async fn changes(&self, revision: Revision) -> Result<Changes, StoreError> {
+        let lent = self.watcher.lend().await?;
+        let changes = lent.in_time(changes::after(&lent, revision)).await;
+        lent.settle(changes)
+    }
+
+    async fn wait_for_change(&self) -> Result<(), StoreError> {
+        let seen = self.revision_seen.load(Ordering::Relaxed);
+        let end = tokio::time::Instant::now() + WAIT_MAX;
+        let mut told = self.told.clone();
+        loop {
+            told.mark_unchanged();
+            let revision = self.newest().await?;
+            let now = tokio::time::Instant::now();
+            if revision.0 != seen || now >= end {
+                self.revision_seen.store(revision.0, Ordering::Relaxed);
+                return Ok(());
+            }
+            // Whoever changes something tells; what was not heard is found all the same.
+            tokio::select! {
+                told = told.changed() => told.map_err(|_| writer_ended())?,
+                () = tokio::time::sleep_until(end.min(now + self.settings.poll)) => {}
+            }
+        }
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let lent = self.readers.lend().await?;
+        let checked = lent.in_time(changes::probe(&lent)).await;
+        lent.settle(checked)
+    }
+}

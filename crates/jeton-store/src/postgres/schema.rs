@@ -1,0 +1,192 @@
+//! Brings a PostgreSQL database to the newest schema, one server at a time, in one transaction; and
+//! looks whether the server keeps its word about commits.
+//!
+//! During a rolling upgrade, servers of two versions work on one database. So a migration only adds
+//! (expand); what the older version still needs is taken away by a migration of a later release
+//! (contract). Each migration says which schema a program must know at least to work beside it.
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::connect::Connections;
+use super::trouble::{Trouble, explain};
+use crate::error::OpenError;
+use crate::migrate::{Applied, Migration, pending};
+
+/// A migration, and who can work with what it leaves behind.
+pub(super) struct Step {
+    migration: Migration,
+    /// The oldest schema whose programs can work beside it.
+    works_from: u32,
+}
+
+/// Every schema there ever was, in order.
+pub(super) const STEPS: &[Step] = &[Step {
+    migration: Migration {
+        number: 1,
+        name: "start",
+        sql: include_str!("../../migrations/postgres/0001_start.sql"),
+    },
+    works_from: 1,
+}];
+
+/// Any number that nobody else uses on the same database; this one spells "jeton".
+const MIGRATING: &str = "SELECT pg_advisory_xact_lock(456383754094)";
+
+const REMEMBER: &str = "CREATE TABLE IF NOT EXISTS migration (\
+    number bigint PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, \
+    works_from bigint NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
+
+/// Looks at the server, and brings the database to the newest of the `known` schemas.
+///
+/// # Errors
+/// Why the database cannot be used; nothing was changed.
+pub(super) async fn prepare(
+    place: &str,
+    connections: &Connections,
+    known: &[Step],
+) -> Result<(), OpenError> {
+    let unusable = |reason: String| OpenError::Unusable { place: place.to_owned(), reason };
+    let lent = connections.lend().await.map_err(|error| unusable(error.to_string()))?;
+    inspect(place, &lent).await?;
+    // Without limits: a migration may take its time, and who waits for it waits as long. Dropped
+    // before its end, the connection is closed, and nothing has happened.
+    begin(&lent).await.map_err(|error| unusable(explain(&error)))?;
+    let missing = missing(place, &lent, known).await?;
+    if !missing.is_empty() {
+        migrate(place, &lent, missing).await?;
+    }
+    let ended = lent.batch_execute("COMMIT").await.map_err(Trouble::from);
+    lent.settle(ended).map_err(|error| unusable(error.to_string()))?;
+    for step in missing {
+        let Migration { number, name, .. } = step.migration;
+        tracing::info!(database = place, number, name, "applied a migration to the database");
+    }
+    Ok(())
+}
+
+/// From here on nobody else migrates, until the transaction ends.
+async fn begin(client: &Client) -> Result<(), tokio_postgres::Error> {
+    client
+        .batch_execute(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = 0; \
+             SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
+        )
+        .await?;
+    client.batch_execute(MIGRATING).await
+}
+
+/// The steps that the database still needs; none either when a newer program has taken further ones
+/// beside which this one can work.
+async fn missing<'k>(
+    place: &str,
+    client: &Client,
+    known: &'k [Step],
+) -> Result<&'k [Step], OpenError> {
+    let unusable = |error: tokio_postgres::Error| OpenError::Unusable {
+        place: place.to_owned(),
+        reason: explain(&error),
+    };
+    let foreign = || OpenError::Foreign { place: place.to_owned() };
+    let tables = "SELECT coalesce(bool_or(relname = 'migration'), FALSE), count(*) FROM pg_class \
+        WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')";
+    let row = client.query_typed_one(tables, &[]).await.map_err(unusable)?;
+    let is_ours: bool = row.try_get(0).map_err(unusable)?;
+    if !is_ours {
+        let count: i64 = row.try_get(1).map_err(unusable)?;
+        return if count == 0 { Ok(known) } else { Err(foreign()) };
+    }
+    let remembered = "SELECT number, checksum, works_from FROM migration ORDER BY number";
+    let rows = client.query_typed(remembered, &[]).await.map_err(|_| foreign())?;
+    let applied: Vec<(Applied, u32)> =
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(unusable)?;
+    let newest = known.last().map_or(0, |step| step.migration.number);
+    let needed = applied.iter().map(|(_, works_from)| *works_from).max().unwrap_or(0);
+    let (mut applied, migrations): (Vec<Applied>, Vec<Migration>) = (
+        applied.into_iter().map(|(applied, _)| applied).collect(),
+        known.iter().map(|step| step.migration).collect(),
+    );
+    if needed <= newest && applied.last().is_some_and(|last| last.number > newest) {
+        tracing::warn!(
+            database = place,
+            "a newer jeton has migrated the database; this one works on beside it: end the upgrade"
+        );
+        applied.retain(|applied| applied.number <= newest);
+    }
+    let left = pending(place, &applied, &migrations)?.len();
+    Ok(known.get(known.len().saturating_sub(left)..).unwrap_or_default())
+}
+
+fn read(row: &Row) -> Result<(Applied, u32), tokio_postgres::Error> {
+    let number =
+        |index| row.try_get(index).map(|number: i64| u32::try_from(number).unwrap_or(u32::MAX));
+    Ok((Applied { number: number(0)?, checksum: row.try_get(1)? }, number(2)?))
+}
+
+async fn migrate(place: &str, client: &Client, missing: &[Step]) -> Result<(), OpenError> {
+    for step in missing {
+        let Migration { number, .. } = step.migration;
+        apply(client, step).await.map_err(|error| OpenError::Migration {
+            place: place.to_owned(),
+            number,
+            reason: explain(&error),
+        })?;
+    }
+    Ok(())
+}
+
+async fn apply(client: &Client, step: &Step) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(REMEMBER).await?;
+    client.batch_execute(step.migration.sql).await?;
+    client
+        .execute_typed(
+            "INSERT INTO migration (number, name, checksum, works_from) VALUES ($1, $2, $3, $4)",
+            &[
+                (&i64::from(step.migration.number), Type::INT8),
+                (&step.migration.name, Type::TEXT),
+                (&step.migration.checksum(), Type::TEXT),
+                (&i64::from(step.works_from), Type::INT8),
+            ],
+        )
+        .await
+        .map(drop)
+}
+
+/// The oldest version of PostgreSQL that all is tried with.
+const OLDEST: i32 = 150_000;
+
+/// Looks at what the server is and does.
+async fn inspect(place: &str, client: &Client) -> Result<(), OpenError> {
+    let unusable = |reason: String| OpenError::Unusable { place: place.to_owned(), reason };
+    let sql = "SELECT current_setting('server_version_num')::integer, \
+        current_setting('server_encoding'), \
+        (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'), \
+        current_setting('fsync'), current_setting('full_page_writes')";
+    let row = client.query_typed_one(sql, &[]).await.map_err(|error| unusable(explain(&error)))?;
+    let text = |index| row.try_get::<usize, String>(index).unwrap_or_default();
+    if row.try_get::<usize, i32>(0).is_ok_and(|version| version < OLDEST) {
+        return Err(unusable("it is older than PostgreSQL 15".to_owned()));
+    }
+    if text(1) != "UTF8" {
+        let reason = format!("its encoding is {}: make it with ENCODING 'UTF8'", text(1));
+        return Err(unusable(reason));
+    }
+    if text(2) == "off" {
+        tracing::warn!(
+            database = place,
+            "synchronous_commit is off on the database: jeton turns it on for what it writes, \
+             because what it acknowledges must not be lost; turn it on there too"
+        );
+    }
+    for (name, value) in [("fsync", text(3)), ("full_page_writes", text(4))] {
+        if value == "off" {
+            tracing::error!(
+                database = place,
+                setting = name,
+                "this setting is off on the database: a loss of power loses or damages what was \
+                 acknowledged; turn it on"
+            );
+        }
+    }
+    Ok(())
+}
