@@ -122,6 +122,14 @@ pub struct Server {
     pub shutdown_grace: Duration,
 }
 
+impl Server {
+    /// The ways in which clients can authenticate by certificate, for all that reaches us of
+    /// certificates; none when nothing does.
+    pub fn certificate_methods(&self) -> &'static [AuthenticationMethod] {
+        self.tls.as_ref().map_or(&[], |tls| tls.client_certificates.methods())
+    }
+}
+
 /// The admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use jeton_dialect::Answer;
 use jeton_engine::engine::Engine;
 use jeton_engine::error::Fault;
+use jeton_engine::request::AuthenticationMethod;
 use tokio::sync::Semaphore;
 
 use crate::config::{RealmConfig, Server};
@@ -54,6 +55,8 @@ use token::After;
 pub(crate) struct Front {
     engine: Arc<Engine>,
     routes: ArcSwap<Routes>,
+    /// The ways in which clients can authenticate by certificate.
+    by_certificate: &'static [AuthenticationMethod],
     trusted_proxies: Vec<IpNet>,
     body: BodyLimits,
     in_flight: Semaphore,
@@ -67,8 +70,10 @@ impl Front {
         realms: &[RealmConfig],
         engine: Arc<Engine>,
     ) -> Result<Self, Fault> {
+        let by_certificate = server.certificate_methods();
         Ok(Self {
-            routes: ArcSwap::from_pointee(Routes::new(realms, &engine)?),
+            routes: ArcSwap::from_pointee(Routes::new(realms, &engine, by_certificate)?),
+            by_certificate,
             engine,
             trusted_proxies: server.trusted_proxies.clone(),
             body: BodyLimits { bytes_max: server.body_bytes_max, timeout: server.body_timeout },
@@ -79,7 +84,7 @@ impl Front {
 
     /// Serves these realms from now on; requests that have begun are answered as they began.
     pub(crate) fn reroute(&self, realms: &[RealmConfig]) -> Result<(), Fault> {
-        self.routes.store(Arc::new(Routes::new(realms, &self.engine)?));
+        self.routes.store(Arc::new(Routes::new(realms, &self.engine, self.by_certificate)?));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jeton_engine::clock::Clock;
+use jeton_engine::request::AuthenticationMethod;
 
 use super::Config;
 use super::check::Reader;
@@ -42,6 +43,21 @@ pub enum ClientCertificates {
         crls: Vec<PathBuf>,
     },
 }
+
+impl ClientCertificates {
+    /// The ways in which clients can authenticate by what they present here.
+    pub const fn methods(&self) -> &'static [AuthenticationMethod] {
+        match self {
+            Self::Off => &[],
+            Self::Optional { ca: None, .. } => &[AuthenticationMethod::SelfSignedTlsClientAuth],
+            Self::Optional { ca: Some(_), .. } => BY_CERTIFICATE,
+        }
+    }
+}
+
+/// The ways to authenticate by certificate (RFC 8705 section 2).
+pub(super) const BY_CERTIFICATE: &[AuthenticationMethod] =
+    &[AuthenticationMethod::TlsClientAuth, AuthenticationMethod::SelfSignedTlsClientAuth];
 
 /// Where the settings that name a file were said.
 #[derive(Clone, Debug, Default)]

@@ -9,11 +9,12 @@ use std::hash::{Hash as _, Hasher as _};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use jeton_engine::jose::Algorithm;
 use jeton_engine::request::AuthenticationMethod;
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
-use super::endpoint;
+use super::endpoint::{self, INTROSPECT, REVOKE};
 use super::route::Site;
 
 /// The dialect that standard clients speak.
@@ -41,7 +42,9 @@ fn metadata(site: &Site) -> Map<String, Value> {
         site.mounts.iter().find(|mount| mount.dialect.name().as_str() == STANDARD_DIALECT);
     if let Some(mount) = standard.or_else(|| site.mounts.first()) {
         put("token_endpoint", url(mount.dialect.path()));
-        put("token_endpoint_auth_methods_supported", methods(&mount.terms.authentication));
+        for (name, value) in authentication(site, "token", &mount.terms.authentication) {
+            put(&name, value);
+        }
     }
     // A set without keys would only make clients wait for one.
     if site.realm.published_keys().count > 0 {
@@ -53,18 +56,59 @@ fn metadata(site: &Site) -> Map<String, Value> {
     // Required as well, and empty: there is no authorization endpoint.
     put("response_types_supported", json!([]));
     put("grant_types_supported", json!(["client_credentials"]));
-    let any = methods(&site.terms.authentication);
-    put("introspection_endpoint", url(endpoint::INTROSPECT));
-    put("introspection_endpoint_auth_methods_supported", any.clone());
+    for (endpoint, path) in [("introspection", INTROSPECT), ("revocation", REVOKE)] {
+        put(&format!("{endpoint}_endpoint"), url(path));
+        for (name, value) in authentication(site, endpoint, &site.terms.authentication) {
+            put(&name, value);
+        }
+    }
     // RFC 9701 section 7.
     if let Some(algorithm) = site.realm.statement_algorithm() {
         put("introspection_signing_alg_values_supported", json!([algorithm.name()]));
     }
-    put("revocation_endpoint", url(endpoint::REVOKE));
-    put("revocation_endpoint_auth_methods_supported", any);
+    // RFC 9449 section 5.1, RFC 8705 section 3.3.
+    let algorithms = realm.proving.profile.algorithms().iter();
+    put(
+        "dpop_signing_alg_values_supported",
+        algorithms.map(|algorithm| algorithm.name()).collect(),
+    );
+    if !site.by_certificate.is_empty() {
+        put("tls_client_certificate_bound_access_tokens", true.into());
+    }
     members
 }
 
-fn methods(methods: &[AuthenticationMethod]) -> Value {
-    methods.iter().filter(|method| method.shows_secret()).map(|method| method.name()).collect()
+/// How clients may authenticate at an endpoint whose dialect reads `methods`: those that the
+/// profile allows and for which what they need reaches us; and with what they may sign.
+fn authentication(
+    site: &Site,
+    endpoint: &str,
+    methods: &[AuthenticationMethod],
+) -> Vec<(String, Value)> {
+    use AuthenticationMethod as Method;
+    let profile = site.realm.realm().proving.profile;
+    let reaches_us = |method: &Method| match method {
+        Method::TlsClientAuth | Method::SelfSignedTlsClientAuth => {
+            site.by_certificate.contains(method)
+        }
+        _ => true,
+    };
+    let possible = |method: &&Method| profile.allows_method(**method) && reaches_us(method);
+    let methods: Vec<Method> = methods.iter().filter(possible).copied().collect();
+    let names = methods.iter().map(|method| method.name()).collect();
+    let mut members = vec![(format!("{endpoint}_endpoint_auth_methods_supported"), names)];
+
+    // Required as soon as one of the two ways with a JWT is named (RFC 8414 section 2).
+    let mut algorithms: Vec<&str> = Vec::new();
+    if methods.contains(&Method::PrivateKeyJwt) {
+        algorithms.extend(profile.algorithms().iter().map(|algorithm| algorithm.name()));
+    }
+    if methods.contains(&Method::ClientSecretJwt) {
+        algorithms.push(Algorithm::Hs256.name());
+    }
+    if !algorithms.is_empty() {
+        let name = format!("{endpoint}_endpoint_auth_signing_alg_values_supported");
+        members.push((name, algorithms.into()));
+    }
+    members
 }

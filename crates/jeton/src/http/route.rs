@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jeton_engine::engine::{Engine, RealmState};
 use jeton_engine::error::Fault;
+use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::terms::Terms;
 
 use super::endpoint::{Endpoint, inserted_prefix};
@@ -33,6 +34,8 @@ pub(crate) struct Site {
     pub(crate) mounts: Vec<Mount>,
     /// The terms of the endpoints that are no mounts.
     pub(crate) terms: Terms,
+    /// The ways in which clients can authenticate by certificate; none where none reaches us.
+    pub(crate) by_certificate: &'static [AuthenticationMethod],
 }
 
 /// Where a request belongs.
@@ -65,7 +68,11 @@ impl Found {
 
 impl Routes {
     /// The routes of these realms, which the engine must know already.
-    pub(crate) fn new(realms: &[RealmConfig], engine: &Engine) -> Result<Self, Fault> {
+    pub(crate) fn new(
+        realms: &[RealmConfig],
+        engine: &Engine,
+        by_certificate: &'static [AuthenticationMethod],
+    ) -> Result<Self, Fault> {
         let mut by_prefix: HashMap<String, Vec<(&RealmConfig, Arc<Site>)>> = HashMap::new();
         for config in realms {
             let state = engine.realm(&config.realm.name);
@@ -75,6 +82,7 @@ impl Routes {
                 prefix: config.prefix.clone(),
                 mounts: config.mounts.clone(),
                 terms: config.endpoint_terms()?,
+                by_certificate,
             };
             by_prefix.entry(config.prefix.clone()).or_default().push((config, Arc::new(site)));
         }

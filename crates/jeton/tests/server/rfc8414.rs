@@ -23,20 +23,42 @@ async fn document(text: &str, path: &str) -> Value {
 #[tokio::test]
 async fn it_says_what_is_switched_on_and_nothing_else() {
     let metadata = document(PLAIN, "/.well-known/oauth-authorization-server").await;
+    let methods =
+        ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"];
+    let signing = ["EdDSA", "ES256", "ES384", "PS256", "RS256"];
+    let with_secret = ["EdDSA", "ES256", "ES384", "PS256", "RS256", "HS256"];
     let expected = json!({
         "issuer": "https://a.example.com",
         "token_endpoint": "https://a.example.com/oauth2/token",
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": with_secret,
         "jwks_uri": "https://a.example.com/.well-known/jwks.json",
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
         "introspection_endpoint": "https://a.example.com/oauth2/introspect",
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": with_secret,
         "introspection_signing_alg_values_supported": ["EdDSA"],
         "revocation_endpoint": "https://a.example.com/oauth2/revoke",
-        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": with_secret,
+        "dpop_signing_alg_values_supported": signing,
     });
     assert_eq!(metadata, expected);
+}
+
+#[tokio::test]
+async fn in_the_profile_fapi2_it_names_what_fapi2_allows_and_nothing_else() {
+    let text = format!("{PLAIN}profile = \"fapi2\"\n");
+    let metadata = document(&text, "/.well-known/oauth-authorization-server").await;
+    for endpoint in ["token", "introspection", "revocation"] {
+        let methods = &metadata[format!("{endpoint}_endpoint_auth_methods_supported")];
+        assert_eq!(*methods, json!(["private_key_jwt"]), "{endpoint}");
+        let signing = &metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")];
+        assert_eq!(*signing, json!(["EdDSA", "ES256", "PS256"]), "{endpoint}");
+    }
+    assert_eq!(metadata["dpop_signing_alg_values_supported"], json!(["EdDSA", "ES256", "PS256"]));
+    assert_eq!(metadata.get("tls_client_certificate_bound_access_tokens"), None);
 }
 
 #[tokio::test]
