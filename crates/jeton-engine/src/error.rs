@@ -181,6 +181,7 @@ reasons! {
     AuthenticationMissing, "authentication_missing", InvalidClient, "the client did not authenticate";
     AuthenticationTwice, "authentication_twice", SeveralAuthentications, "the client authenticated in more than one way (RFC 6749 section 2.3)";
     AuthenticationMethod, "authentication_method", InvalidClient, "the client may not authenticate in this way";
+    CertificateMalformed, "certificate_malformed", InvalidRequest, "the header in which the proxy passes on a client's certificate does not decode, or came twice";
     CertificateWrong, "certificate_wrong", InvalidClient, "the certificate is another's: it bears neither the name nor a key that is registered for the client";
     CertificateUnregistered, "certificate_unregistered", InvalidClient, "the client may authenticate with a certificate, but no name or key of one is registered for it";
     CertificateUntrusted, "certificate_untrusted", InvalidClient, "the certificate bears the client's name, but no authority that is trusted for clients vouches for it";

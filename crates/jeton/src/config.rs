@@ -18,6 +18,7 @@ use jeton_store::PostgresAddress;
 
 use crate::fetch::Bounds;
 
+mod certificate_header;
 mod check;
 mod fetch;
 pub mod master_key;
@@ -30,6 +31,7 @@ pub mod settings;
 mod shown;
 mod tls;
 
+pub use crate::http::certificate_header::{CertificateFormat, CertificateHeader};
 pub use parse::duration_of;
 pub use problem::{Colour, Place, Problem, Problems};
 pub use shown::{Origin, ShownSetting};
@@ -98,6 +100,8 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// Whose forwarding headers count.
     pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they pass on a client's certificate.
+    pub certificate_header: Option<CertificateHeader>,
     /// The largest head of a request, in bytes.
     pub header_bytes_max: usize,
     /// The most header fields of a request.

@@ -25,6 +25,7 @@ use crate::config::{RealmConfig, Server};
 
 mod asker;
 mod body;
+pub(crate) mod certificate_header;
 mod connection;
 mod document;
 pub(crate) mod endpoint;
@@ -44,6 +45,7 @@ mod token;
 
 use asker::Asker;
 use body::BodyLimits;
+use certificate_header::CertificateHeader;
 use endpoint::Endpoint;
 use listener::{Answers, ListenerLimits};
 use mistakes::Mistakes;
@@ -58,6 +60,7 @@ pub(crate) struct Front {
     /// The ways in which clients can authenticate by certificate.
     by_certificate: &'static [AuthenticationMethod],
     trusted_proxies: Vec<IpNet>,
+    certificate_header: Option<CertificateHeader>,
     body: BodyLimits,
     in_flight: Semaphore,
     mistakes: Mistakes,
@@ -76,6 +79,7 @@ impl Front {
             by_certificate,
             engine,
             trusted_proxies: server.trusted_proxies.clone(),
+            certificate_header: server.certificate_header.clone(),
             body: BodyLimits { bytes_max: server.body_bytes_max, timeout: server.body_timeout },
             in_flight: Semaphore::new(server.requests_in_flight_max),
             mistakes: Mistakes::default(),

@@ -12,8 +12,8 @@ use super::parse::{self, Wrong};
 use super::problem::{Place, Problem, Problems, Severity};
 use super::raw::{Raw, Said, default_of};
 use super::{
-    Admin, Config, Database, Log, LogFormat, MasterKeySource, Server, Storage, fetch, realms,
-    settings, shown, tls,
+    Admin, Config, Database, Log, LogFormat, MasterKeySource, Server, Storage, certificate_header,
+    fetch, realms, settings, shown, tls,
 };
 
 /// The file at hand.
@@ -153,6 +153,7 @@ fn server(reader: &mut Reader, base_dir: &Path) -> Option<Server> {
     let tls = tls::tls(reader, base_dir);
     let proxies =
         reader.read_list("server.trusted_proxies", |said| parse::list(said, parse::network));
+    let certificate_header = certificate_header::certificate_header(reader);
     // hyper keeps at least 8 KiB for a head.
     let header_bytes = reader.read("server.header_bytes_max", parse::bytes::<8_192, 1_048_576>);
     let headers = reader.read("server.headers_max", parse::number::<16, 1_000>);
@@ -169,6 +170,7 @@ fn server(reader: &mut Reader, base_dir: &Path) -> Option<Server> {
         listen: listen?,
         tls: tls?,
         trusted_proxies: proxies?,
+        certificate_header: certificate_header?,
         header_bytes_max: usize::try_from(header_bytes?).ok()?,
         headers_max: usize::try_from(headers?).ok()?,
         body_bytes_max: usize::try_from(body_bytes?).ok()?,

@@ -60,6 +60,9 @@ const fn no_default(key: &'static str, takes: Takes) -> Setting {
 pub const SETTINGS: &[Setting] = &[
     setting("server.listen", Takes::Text, "\"127.0.0.1:8080\""),
     setting("server.trusted_proxies", Takes::Texts, "[]"),
+    no_default("server.client_certificate_header.format", Takes::Text),
+    no_default("server.client_certificate_header.name", Takes::Text),
+    setting("server.client_certificate_header.chain", Takes::Text, "\"unverified\""),
     setting("server.header_bytes_max", Takes::Bytes, "\"16KiB\""),
     setting("server.headers_max", Takes::Number, "100"),
     setting("server.body_bytes_max", Takes::Bytes, "\"64KiB\""),

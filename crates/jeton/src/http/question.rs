@@ -55,6 +55,7 @@ pub(crate) async fn answer(
     };
     let read = Question::read(&incoming);
     let question = read.as_ref().map(Question::question).map_err(Clone::clone);
+    let question = asker.known().and(question);
     let asked = Asked { front, site, asker, headers: &head.headers, question };
     let Ok(_place) = front.in_flight.try_acquire() else {
         return (fail(&asked, Fault::Overloaded), after);

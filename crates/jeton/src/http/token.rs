@@ -48,6 +48,7 @@ pub(crate) async fn answer(
     };
     let asked = mount.dialect.read(&incoming);
     let asked = asked.as_ref().map(|asked| asked.request()).map_err(Clone::clone);
+    let asked = asker.known().and(asked);
     let decision = front.engine.decide(realm, &mount.terms, asker.caller(), asked).await;
     Ok((mount.dialect.write(&decision, &head.headers), after))
 }

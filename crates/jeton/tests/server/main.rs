@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod asking;
+mod client_certificates;
 mod forward_auth;
 mod limits;
 mod refusals;

@@ -9,9 +9,9 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jeton::serve::Running;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -24,26 +24,32 @@ use crate::started::{
 
 const JWKS: &str = "/.well-known/jwks.json";
 
+/// A certificate and its key.
+pub(crate) type Leaf = (rcgen::Certificate, KeyPair);
+
 /// An authority and the folder in which a server finds its certificate.
-struct Stage {
-    authority: CertifiedIssuer<'static, KeyPair>,
+pub(crate) struct Stage {
+    pub(crate) authority: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
 
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
 impl Stage {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = CertifiedIssuer::self_signed(params, key).unwrap();
-        let stage = Self { authority, folder: tempfile::tempdir().unwrap() };
+    pub(crate) fn new() -> Self {
+        let stage = Self { authority: authority("servers"), folder: tempfile::tempdir().unwrap() };
         let (certificate, key) = stage.sign();
         stage.write("cert.pem", &certificate.pem());
         stage.write("key.pem", &key.serialize_pem());
         stage
     }
 
-    fn sign(&self) -> (rcgen::Certificate, KeyPair) {
+    fn sign(&self) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         (params.signed_by(&key, &self.authority).unwrap(), key)
@@ -54,10 +60,27 @@ impl Stage {
     }
 
     fn text(&self, more: &str) -> String {
+        self.section(more, GROWTH)
+    }
+
+    pub(crate) fn section(&self, more: &str, realms: &str) -> String {
         let folder = self.folder.path().display();
         format!(
-            "[server.tls]\ncertificate = \"{folder}/cert.pem\"\nkey = \"{folder}/key.pem\"\n{more}\n{GROWTH}"
+            "[server.tls]\ncertificate = \"{folder}/cert.pem\"\nkey = \"{folder}/key.pem\"\n{more}\n{realms}"
         )
+    }
+
+    /// A new authority for clients, its certificate in this file.
+    pub(crate) fn add_client_authority(&self, name: &str) -> CertifiedIssuer<'static, KeyPair> {
+        let clients = authority("clients");
+        self.write(name, &clients.pem());
+        clients
+    }
+
+    /// The lines that ask clients for a certificate.
+    pub(crate) fn asking_clients(&self, ca: &str) -> String {
+        let folder = self.folder.path().display();
+        format!("client_certificates = \"optional\"\nclient_ca = \"{folder}/{ca}\"")
     }
 
     async fn connect(
@@ -65,7 +88,15 @@ impl Stage {
         address: SocketAddr,
         version: &'static SupportedProtocolVersion,
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        self.connect_with(address, version, &[]).await
+        self.connect_with(address, version, &[], None).await
+    }
+
+    pub(crate) async fn connect_as(
+        &self,
+        address: SocketAddr,
+        leaf: Option<&Leaf>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_with(address, &rustls::version::TLS13, &[], leaf).await
     }
 
     async fn connect_with(
@@ -73,12 +104,20 @@ impl Stage {
         address: SocketAddr,
         version: &'static SupportedProtocolVersion,
         protocols: &[&str],
+        leaf: Option<&Leaf>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_protocol_versions(&[version]).unwrap();
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match leaf {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+                builder.with_client_auth_cert(vec![certificate.der().clone()], key).unwrap()
+            }
+        };
         config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
@@ -116,8 +155,10 @@ async fn http_2_is_spoken_with_those_who_offer_it() {
     let stage = Stage::new();
     let running = start(&stage.text("")).await;
     let address = running.public_address();
-    let stream =
-        stage.connect_with(address, &rustls::version::TLS13, &["h2", "http/1.1"]).await.unwrap();
+    let stream = stage
+        .connect_with(address, &rustls::version::TLS13, &["h2", "http/1.1"], None)
+        .await
+        .unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let io = TokioIo::new(stream);
     let (mut sender, connection) =
@@ -130,9 +171,10 @@ async fn http_2_is_spoken_with_those_who_offer_it() {
     drop(sender);
     connection.await.unwrap().unwrap();
 
-    let stream = stage.connect_with(address, &rustls::version::TLS13, &["http/1.1"]).await.unwrap();
+    let stream =
+        stage.connect_with(address, &rustls::version::TLS13, &["http/1.1"], None).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
-    let refused = stage.connect_with(address, &rustls::version::TLS13, &["spdy/3"]).await;
+    let refused = stage.connect_with(address, &rustls::version::TLS13, &["spdy/3"], None).await;
     assert!(refused.unwrap_err().to_string().contains("NoApplicationProtocol"));
     running.stop().await;
 }

@@ -59,6 +59,7 @@ remedies! {
     FederatedNobody, "Register the client for this issuer and sub: `jeton client update ID --federated ISSUER --federated-subject SUB`. `jeton token inspect` tells what the token says.";
     FederatedSeveral, "Send client_id beside the token, or let the clients demand claims that tell them apart.";
     FederatedClaims, "Compare the token's claims (`jeton token inspect`) with what the client demands (`jeton client show ID`): they must be equal, arrays and objects as a whole.";
+    CertificateMalformed, "Compare server.client_certificate_header with what the proxy sends, and let the proxy overwrite what callers send under that name.";
     CertificateMissing, "Show the client's certificate in TLS. Behind a proxy that ends TLS, let it pass the certificate on and name it in server.trusted_proxies.";
     ProofMissing, "Send a DPoP proof with the request, or unbind the client's tokens: `jeton client update ID`.";
     ClientUnknown, "Look for a typing error or another realm's identifier: `jeton client list --realm R` shows those of this realm.";
