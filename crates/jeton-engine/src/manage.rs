@@ -3,6 +3,7 @@
 
 mod clients;
 mod keys;
+mod proof;
 mod secrets;
 mod tokens;
 
@@ -14,9 +15,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use crate::certificate::CertificateName;
 use crate::claims::CustomClaims;
 use crate::client::ClientRole;
-use crate::client::proof::Proof;
+use crate::client::proof::{Binding, ClientKeys, Federated, Proof};
 use crate::clock::Time;
 use crate::engine::Parts;
 use crate::error::Fault;
@@ -75,7 +77,8 @@ pub struct NewClient {
     pub lifetime: Option<Lifetime>,
     /// The networks it may call from.
     pub networks: Vec<IpNet>,
-    /// The ways it may authenticate.
+    /// The ways it may authenticate; when empty those that it has keys or a certificate's name
+    /// for, or any way of presenting its secret.
     pub authentication: Vec<AuthenticationMethod>,
     /// What it is to the realm.
     pub role: ClientRole,
@@ -94,8 +97,10 @@ pub struct NewClient {
 /// A secret to be made.
 #[derive(Clone, Default)]
 pub enum NewSecret {
-    /// Generate one and show it once.
+    /// Generate one when the client cannot prove itself otherwise.
     #[default]
+    AsNeeded,
+    /// Generate one and show it once.
     Generated,
     /// Take this one.
     Supplied(Zeroizing<String>),
@@ -106,6 +111,7 @@ pub enum NewSecret {
 impl std::fmt::Debug for NewSecret {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
+            Self::AsNeeded => "AsNeeded",
             Self::Generated => "Generated",
             Self::Supplied(_) => "Supplied([redacted])",
             Self::None => "None",
@@ -135,7 +141,35 @@ pub struct ClientChange {
     /// What it adds to its tokens.
     pub claims: Option<CustomClaims>,
     /// What it proves itself with beside secrets, and what its tokens are bound to.
-    pub proof: Option<Proof>,
+    pub proof: ProofChange,
+}
+
+/// What to change of a client's proof; what is absent stays, `Some(None)` takes it away.
+#[derive(Clone, Debug, Default)]
+pub struct ProofChange {
+    /// Its public keys.
+    pub keys: Option<Option<ClientKeys>>,
+    /// Whom its certificate names.
+    pub certificate: Option<Option<CertificateName>>,
+    /// Whose assertions stand for it.
+    pub federated: Option<Option<Federated>>,
+    /// Whether its tokens are bound to the key of a DPoP proof.
+    pub dpop: Option<Binding>,
+    /// Whether its tokens are bound to its certificate.
+    pub mtls: Option<Binding>,
+}
+
+impl From<Proof> for ProofChange {
+    /// Changes everything.
+    fn from(proof: Proof) -> Self {
+        Self {
+            keys: Some(proof.keys),
+            certificate: Some(proof.certificate),
+            federated: Some(proof.federated),
+            dpop: Some(proof.sender.dpop),
+            mtls: Some(proof.sender.mtls),
+        }
+    }
 }
 
 /// A secret that has just been made; shown once.

@@ -32,6 +32,8 @@ mod limits;
 mod lockout;
 #[path = "engine/manage.rs"]
 mod manage;
+#[path = "engine/proving.rs"]
+mod proving;
 #[path = "engine/revoke.rs"]
 mod revoke;
 #[path = "engine/rotate.rs"]

@@ -144,9 +144,10 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve => serve::run(config),
         Command::Init(init) => block_on(init::run(init, output))?,
         Command::Config(command) => config::run(command, config, output),
-        Command::Client(command) => {
-            with_store(config, async |opened| client::run(command, opened, output).await)
-        }
+        Command::Client(command) => match client::without_store(&command, output) {
+            Some(done) => done,
+            None => with_store(config, async |opened| client::run(command, opened, output).await),
+        },
         Command::Key(command) => {
             with_store(config, async |opened| key::run(command, opened, output).await)
         }

@@ -1,16 +1,15 @@
 //! Managing clients: make, change, disable, lock, unlock, delete, bring along.
 
 use crate::client::proof::Proof;
-use crate::client::{Client, ClientStatus, Lock, Secret, SecretDigest};
+use crate::client::{Client, ClientStatus, Lock, SecretDigest};
 use crate::event::EventKind;
 use crate::manage::{
-    ClientChange, MadeSecret, Manage, ManageError, NewClient, NewSecret, check_label, fault,
-    invalid,
+    ClientChange, MadeSecret, Manage, ManageError, NewClient, NewSecret, ProofChange, check_label,
+    fault, invalid, proof,
 };
 use crate::name::{ClientId, NameError, RealmName};
 use crate::random_text::{LOWER_ALPHANUMERIC, with_prefix};
 use crate::realm::Realm;
-use crate::request::AuthenticationMethod;
 use crate::scope::Scope;
 use crate::slow_hash;
 use crate::store::StoreError;
@@ -50,7 +49,7 @@ impl Manage {
             audiences: new.audiences,
             lifetime: new.lifetime,
             networks: new.networks,
-            authentication: ways(new.authentication, &new.proof),
+            authentication: proof::ways(new.authentication, &new.proof),
             claims: new.claims,
             proof: boxed(new.proof),
             secrets: Vec::new(),
@@ -59,9 +58,10 @@ impl Manage {
             revision: 1,
         };
         check(realm, &client)?;
-        check_proof(realm, &client)?;
+        proof::check(realm, &client)?;
         let made = match new.secret {
             NewSecret::None => None,
+            NewSecret::AsNeeded if !proof::may_use_secret(&client) => None,
             secret => {
                 let name = new.secret_name.as_deref();
                 Some(self.add_secret(&mut client, secret, name, new.secret_expires_at).await?)
@@ -95,7 +95,7 @@ impl Manage {
             return Err(invalid("realm", format!("is {}, not {}", client.realm, realm.name)));
         }
         check(realm, client)?;
-        check_proof(realm, client)?;
+        proof::check(realm, client)?;
         client.name.as_deref().map(|name| check_label("name", name)).transpose()?;
         if client.secrets.len() > Client::SECRETS_MAX {
             return Err(invalid("secrets", format!("at most {} each", Client::SECRETS_MAX)));
@@ -186,12 +186,10 @@ impl Manage {
             replace(&mut client.authentication, change.authentication.as_ref());
             replace(&mut client.role, change.role.as_ref());
             replace(&mut client.claims, change.claims.as_ref());
-            if let Some(proof) = &change.proof {
-                client.proof = boxed(proof.clone());
-            }
+            change_proof(&mut client.proof, &change.proof);
             check(realm, client)?;
             if client.authentication != before.authentication || client.proof != before.proof {
-                check_proof(realm, client)?;
+                proof::check(realm, client)?;
             }
             Ok(*client != before)
         })
@@ -293,6 +291,16 @@ impl Manage {
     }
 }
 
+fn change_proof(place: &mut Option<Box<Proof>>, change: &ProofChange) {
+    let mut proof = place.as_deref().cloned().unwrap_or_default();
+    replace(&mut proof.keys, change.keys.as_ref());
+    replace(&mut proof.certificate, change.certificate.as_ref());
+    replace(&mut proof.federated, change.federated.as_ref());
+    replace(&mut proof.sender.dpop, change.dpop.as_ref());
+    replace(&mut proof.sender.mtls, change.mtls.as_ref());
+    *place = boxed(proof);
+}
+
 /// Nothing is kept of a proof that says nothing.
 fn boxed(proof: Proof) -> Option<Box<Proof>> {
     (!proof.is_empty()).then(|| Box::new(proof))
@@ -302,68 +310,6 @@ fn replace<T: Clone>(place: &mut T, new: Option<&T>) {
     if let Some(new) = new {
         place.clone_from(new);
     }
-}
-
-/// The ways in which a client may authenticate of which nobody says any: what it is given to prove
-/// itself with is meant to be used. Without such, any way of presenting its secret.
-fn ways(said: Vec<AuthenticationMethod>, proof: &Proof) -> Vec<AuthenticationMethod> {
-    if !said.is_empty() {
-        return said;
-    }
-    let signs = proof.keys.is_some() || proof.federated.is_some();
-    let signs = signs.then_some(AuthenticationMethod::PrivateKeyJwt);
-    let shows = proof.certificate.is_some().then_some(AuthenticationMethod::TlsClientAuth);
-    signs.into_iter().chain(shows).collect()
-}
-
-/// What a client proves itself with must fit the ways in which it may authenticate.
-fn check_proof(realm: &Realm, client: &Client) -> Result<(), ManageError> {
-    const CLAIMS_MAX: usize = 32;
-    let by = |method: AuthenticationMethod| client.authentication.contains(&method);
-    let sealed = by(AuthenticationMethod::ClientSecretJwt);
-    if sealed && client.authentication.iter().any(|method| method.shows_secret()) {
-        return Err(invalid(
-            "authentication",
-            "client_secret_jwt cannot stand beside client_secret_basic or client_secret_post: a secret that has been shown is no key any more",
-        ));
-    }
-    let is_sealed = |secret: &Secret| matches!(secret.digest, SecretDigest::Sealed(_));
-    if client.secrets.iter().any(|secret| is_sealed(secret) != sealed) {
-        return Err(invalid(
-            "authentication",
-            format!(
-                "the secrets of client {} are kept for another way of authenticating: revoke them first (`jeton client revoke-secrets`), and give it another afterwards",
-                client.id
-            ),
-        ));
-    }
-    let Some(federated) = client.proof.as_ref().and_then(|proof| proof.federated.as_ref()) else {
-        return Ok(());
-    };
-    if !by(AuthenticationMethod::PrivateKeyJwt) {
-        return Err(invalid(
-            "federated",
-            "tokens of another issuer come as private_key_jwt: add that to authentication",
-        ));
-    }
-    let trusted = &realm.proving.trusted_issuers;
-    if !trusted.iter().any(|trusted| trusted.name == federated.issuer) {
-        let known: Vec<&str> = trusted.iter().map(|trusted| trusted.name.as_str()).collect();
-        return Err(invalid(
-            "federated",
-            format!(
-                "realm {} does not trust {}; it trusts: {}. Its configuration can name more ([realm.{}.trusted_issuers])",
-                realm.name,
-                federated.issuer,
-                if known.is_empty() { "nobody".to_owned() } else { known.join(", ") },
-                realm.name
-            ),
-        ));
-    }
-    if federated.claims.len() > CLAIMS_MAX {
-        return Err(invalid("federated-claim", format!("at most {CLAIMS_MAX} each")));
-    }
-    Ok(())
 }
 
 fn check(realm: &Realm, client: &Client) -> Result<(), ManageError> {

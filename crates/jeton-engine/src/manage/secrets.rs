@@ -9,7 +9,9 @@ use crate::clock::Time;
 use crate::engine::Parts;
 use crate::error::Fault;
 use crate::event::EventKind;
-use crate::manage::{MadeSecret, Manage, ManageError, NewSecret, Rotation, check_label, invalid};
+use crate::manage::{
+    MadeSecret, Manage, ManageError, NewSecret, Rotation, check_label, invalid, proof,
+};
 use crate::name::{ClientId, NameError, RealmName, SecretId};
 use crate::random_text::{ALPHANUMERIC, LOWER_ALPHANUMERIC, with_prefix};
 use crate::request::AuthenticationMethod;
@@ -131,11 +133,11 @@ impl Manage {
         let generate = || Zeroizing::new(with_prefix(PREFIX, ALPHANUMERIC, LENGTH, random));
         let (digest, generated) = match (new, keeping(client)) {
             (NewSecret::None, _) => return Err(invalid("secret", "is needed here")),
-            (NewSecret::Generated, Keeping::Digest) => {
+            (NewSecret::AsNeeded | NewSecret::Generated, Keeping::Digest) => {
                 let secret = generate();
                 (SecretDigest::Generated(digest_of(&secret)), Some(secret))
             }
-            (NewSecret::Generated, Keeping::Sealed) => {
+            (NewSecret::AsNeeded | NewSecret::Generated, Keeping::Sealed) => {
                 let secret = generate();
                 (self.seal_secret(client, &id, &secret)?, Some(secret))
             }
@@ -193,6 +195,12 @@ fn keeping(client: &Client) -> Keeping {
 }
 
 fn push(client: &mut Client, secret: Secret) -> Result<(), ManageError> {
+    if !proof::may_use_secret(client) {
+        let ways: Vec<_> = client.authentication.iter().map(|method| method.name()).collect();
+        let problem =
+            format!("client {} cannot use one: it proves itself by {}", client.id, ways.join(", "));
+        return Err(invalid("secret", problem));
+    }
     if client.secrets.len() >= Client::SECRETS_MAX {
         return Err(invalid(
             "secret",

@@ -8,7 +8,7 @@ use jeton_engine::error::{Kind, Reason};
 use jeton_engine::jose::base64url::{decode, encode};
 use jeton_engine::jose::{Algorithm, SigningKey};
 use jeton_engine::key_source::KeyLocation;
-use jeton_engine::manage::{ClientChange, NewClient};
+use jeton_engine::manage::{ClientChange, NewClient, ProofChange};
 use jeton_engine::request::AuthenticationMethod;
 use serde_json::{Value, json};
 
@@ -213,8 +213,8 @@ async fn of_several_keys_each_is_right_until_it_goes() {
     let misnamed = one.clone().named("k2").sign(&fresh("4"));
     assert_eq!(stage.rejected(&misnamed).await, Reason::AssertionSignature);
 
-    let keys = Some(ClientKeys::Jwks(set(&[two.jwk()])));
-    let proof = Some(Proof { keys, ..Proof::default() });
+    let keys = Some(Some(ClientKeys::Jwks(set(&[two.jwk()]))));
+    let proof = ProofChange { keys, ..ProofChange::default() };
     let change = ClientChange { proof, ..ClientChange::default() };
     stage.manage().change_client(&stage.realm, &id("orders"), change).await.unwrap();
     stage.follow().await;

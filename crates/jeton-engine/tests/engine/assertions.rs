@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use crate::asserting::{
     Beside, ISSUER, Signer, claims, claims_with, fapi2, realm_with, signing, stage, stage_of,
 };
-use crate::stage::{Ask, START, Stage, id, kind, main, named, reason, terms};
+use crate::stage::{Ask, START, Stage, id, kind, main, named, realm, reason, terms};
 
 #[tokio::test]
 async fn an_assertion_of_each_algorithm_is_accepted() {
     for algorithm in
         [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Es384, Algorithm::Ps256, Algorithm::Rs256]
     {
-        let (stage, signer) = stage_of(algorithm, crate::stage::realm()).await;
+        let (stage, signer) = stage_of(algorithm, realm()).await;
         stage.accepted(&signer.sign(&claims())).await;
     }
 }
@@ -343,11 +343,13 @@ async fn fapi2_takes_no_secrets_and_only_its_algorithms() {
         (Algorithm::Rs256, Err(Reason::AssertionAlgorithm)),
         (Algorithm::Es384, Err(Reason::AssertionAlgorithm)),
     ] {
-        let (stage, signer) = stage_of(algorithm, fapi2()).await;
+        let (mut stage, signer) = stage_of(algorithm, realm()).await;
+        stage.reconfigure(|realm| realm.proving = fapi2().proving).await;
         judge(&stage, &signer, &[(json!({}), expected)]).await;
     }
-    let (stage, _) = stage_of(Algorithm::EdDsa, fapi2()).await;
+    let mut stage = Stage::new().await;
     let secret = stage.client(named("secretive")).await;
+    stage.reconfigure(|realm| realm.proving = fapi2().proving).await;
     let basic = Ask::basic(&[("secretive", &secret)]);
     for ask in [Ask::new("secretive", &secret), basic, Ask::new("nobody", "x")] {
         let decision = stage.ask(&terms(), &ask).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jeton_engine::certificate::{CertificateName, Chain, ClientCertificate};
 use jeton_engine::client::proof::{Binding, ClientKeys, Proof, PublicKeys, SenderConstraint};
-use jeton_engine::client::{ClientStatus, Lock};
+use jeton_engine::client::{Client, ClientStatus, Lock};
 use jeton_engine::error::{Kind, Reason};
 use jeton_engine::jose::{Algorithm, JwkSet, VerifyingKey};
 use jeton_engine::key_source::{KeyLocation, KeySource, KeysUnavailable};
@@ -285,7 +285,9 @@ async fn whoever_is_not_proved_hears_the_same() {
     let stage = with(by_subject("CN=orders,O=Acme")).await;
     stage.client(NewClient { secret: supplied("x"), ..named("secretive") }).await;
     let bare = NewClient { id: Some(id("bare")), ..by_subject("CN=bare") };
-    stage.client(NewClient { proof: Proof::default(), ..bare }).await;
+    stage.client(bare).await;
+    let bare = stage.kept("bare").await;
+    stage.keep(Client { proof: None, ..bare }).await;
     let certificate = good();
     for (client, shown, expected) in [
         ("nobody", Some(&certificate), Reason::ClientUnknown),

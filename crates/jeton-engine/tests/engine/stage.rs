@@ -10,6 +10,7 @@ use jeton_engine::client::Client;
 use jeton_engine::clock::{Clock, Random, Time};
 use jeton_engine::engine::{Engine, Parts, RealmState, Settings};
 use jeton_engine::error::{Error, Fault, Kind, Reason};
+use jeton_engine::event::{Event, EventKind, Reference};
 use jeton_engine::introspect::Introspected;
 use jeton_engine::jose::Algorithm;
 use jeton_engine::key::KeyRecord;
@@ -103,6 +104,22 @@ impl Stage {
     pub(crate) async fn reconfigure(&mut self, change: impl FnOnce(&mut Realm)) {
         change(&mut self.realm);
         self.engine.reconfigure(vec![self.realm.clone()]).await.unwrap();
+    }
+
+    /// Changes a client past all rules, as an older version or another configuration may have left it.
+    pub(crate) async fn keep(&self, mut client: Client) {
+        client.revision += 1;
+        let event = Event {
+            at: client.changed_at,
+            reference: Reference::new(&Random::seeded(client.revision)),
+            realm: client.realm.clone(),
+            kind: EventKind::ClientChanged,
+            client_id: Some(client.id.clone()),
+            source: None,
+            detail: None,
+        };
+        self.store().replace_client(&client, &event).await.unwrap();
+        self.follow().await;
     }
 
     /// Makes a client; its generated secret.

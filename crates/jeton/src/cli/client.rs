@@ -6,9 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use jeton_engine::claims::CustomClaims;
-use jeton_engine::client::proof::Proof;
 use jeton_engine::client::{Client, ClientRole, ClientStatus};
-use jeton_engine::manage::{ClientChange, MadeSecret, ManageError, NewClient, NewSecret, Rotation};
+use jeton_engine::manage::{MadeSecret, ManageError, NewClient, NewSecret, Rotation};
 use jeton_engine::name::{Audience, ClientId, RealmName, SecretId, Subject};
 use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::scope::Scope;
@@ -19,7 +18,13 @@ use super::moment::{self, Until};
 use super::open::{Opened, RealmChoice};
 use super::output::{Form, Output};
 use super::secret_input::SecretInput;
+use changes::Changes;
+use proving::Proving;
 
+mod changes;
+mod keygen;
+mod proving;
+mod public_keys;
 mod record;
 mod shown;
 mod transfer;
@@ -32,12 +37,20 @@ const PAGE: u32 = 500;
 /// What to do with clients.
 #[derive(Subcommand, Debug)]
 pub(super) enum ClientCommand {
-    /// Make a client; without --secret-stdin its secret is generated and printed once
+    /// Make a client; a secret that is neither given nor needless is generated and printed once
     #[command(after_help = "Examples:
   jeton client create partner-7 --realm growth --subject 210263
   printf %s \"$SECRET\" | jeton client create partner-8 --realm growth --secret-stdin
-  jeton client create --realm main --scope \"read write\" --lifetime 10m --secret-expires 90d --json")]
+  jeton client create --realm main --scope \"read write\" --lifetime 10m --secret-expires 90d --json
+  jeton client create partner-9 --realm main --jwks-file partner-9.jwks.json --sender-constrained dpop
+  jeton client create partner-10 --realm main --tls-san-dns partner-10.example.com
+  jeton client create ci --realm main --federated github --federated-subject repo:acme/orders:ref:refs/heads/main")]
     Create(Box<Create>),
+    /// Make a key pair for a client: the private key into a file, the public one printed as a JWK set
+    #[command(after_help = "Example:
+  jeton client keygen --out partner-7.key > partner-7.jwks.json
+  jeton client create partner-7 --realm main --jwks-file partner-7.jwks.json")]
+    Keygen(keygen::Keygen),
     /// List the clients of a realm
     #[command(after_help = "Example:
   jeton client list --realm growth --json | jq -r '.[].client_id'")]
@@ -138,10 +151,12 @@ pub(super) struct Create {
     /// What people call its secret
     #[arg(long, value_name = "NAME")]
     secret_name: Option<String>,
-    /// How it may authenticate, by registered name (client_secret_basic, client_secret_post); may be
-    /// given several times; any way that the realm's dialects know when left out
+    /// How it may authenticate, by registered name; may be given several times. When left out: by what
+    /// it has, or any way of presenting its secret that the realm's dialects know
     #[arg(long, value_name = "METHOD")]
     authentication: Vec<AuthenticationMethod>,
+    #[command(flatten)]
+    proving: Proving,
     /// A network it may call from (10.0.0.0/8, 2001:db8::/32); may be given several times
     #[arg(long, value_name = "CIDR")]
     network: Vec<IpNet>,
@@ -160,60 +175,6 @@ pub(super) struct Update {
     named: Named,
     #[command(flatten)]
     changes: Changes,
-}
-
-/// The changes; at least one.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = true)]
-struct Changes {
-    /// What people call it
-    #[arg(long)]
-    name: Option<String>,
-    /// Take its name away
-    #[arg(long, conflicts_with = "name")]
-    no_name: bool,
-    /// What its tokens are about (`sub`)
-    #[arg(long)]
-    subject: Option<Subject>,
-    /// Tokens are about its identifier again
-    #[arg(long, conflicts_with = "subject")]
-    no_subject: bool,
-    /// The scope it may have; "" for none
-    #[arg(long)]
-    scope: Option<Scope>,
-    /// Who its tokens may be for, instead of who they were for; may be given several times
-    #[arg(long)]
-    audience: Vec<Audience>,
-    /// Tokens are for the realm's audience again
-    #[arg(long, conflicts_with = "audience")]
-    no_audience: bool,
-    /// How long its tokens live (10m, 1h, never)
-    #[arg(long, value_name = "DURATION", value_parser = moment::lifetime)]
-    lifetime: Option<Lifetime>,
-    /// Tokens live as the realm or the dialect says again
-    #[arg(long, conflicts_with = "lifetime")]
-    no_lifetime: bool,
-    /// How it may authenticate, instead of how it might; may be given several times
-    #[arg(long, value_name = "METHOD")]
-    authentication: Vec<AuthenticationMethod>,
-    /// Any way of presenting its secret again
-    #[arg(long, conflicts_with = "authentication")]
-    no_authentication: bool,
-    /// A network it may call from, instead of those so far; may be given several times
-    #[arg(long, value_name = "CIDR")]
-    network: Vec<IpNet>,
-    /// It may call from anywhere again
-    #[arg(long, conflicts_with = "network")]
-    no_network: bool,
-    /// It serves resources: it may introspect every token of the realm
-    #[arg(long)]
-    resource_server: bool,
-    /// It may introspect its own tokens alone again
-    #[arg(long, conflicts_with = "resource_server")]
-    no_resource_server: bool,
-    /// Claims that it adds to its tokens, as a JSON object, instead of those so far; {} for none
-    #[arg(long, value_name = "JSON")]
-    claims: Option<CustomClaims>,
 }
 
 /// A further secret.
@@ -267,7 +228,18 @@ pub(super) struct Export {
     out: Option<PathBuf>,
 }
 
-/// Does it.
+/// Does what needs no store; `None` for the rest.
+pub(super) fn without_store(
+    command: &ClientCommand,
+    output: Output,
+) -> Option<Result<(), Failure>> {
+    match command {
+        ClientCommand::Keygen(keygen) => Some(keygen::run(keygen, output)),
+        _ => None,
+    }
+}
+
+/// Does it; what needs no store is done before one is opened, by [`without_store`].
 pub(super) async fn run(
     command: ClientCommand,
     opened: &Opened,
@@ -275,6 +247,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match command {
         ClientCommand::Create(create) => run_create(*create, opened, output).await,
+        ClientCommand::Keygen(keygen) => keygen::run(&keygen, output),
         ClientCommand::List(realm) => list(&realm, opened, output).await,
         ClientCommand::Show(named) => show(&named, opened, output).await,
         ClientCommand::Update(update) => run_update(*update, opened, output).await,
@@ -305,7 +278,7 @@ async fn run_create(create: Create, opened: &Opened, output: Output) -> Result<(
     let secret = match create.secret.read()? {
         Some(supplied) => NewSecret::Supplied(supplied),
         None if create.no_secret => NewSecret::None,
-        None => NewSecret::Generated,
+        None => NewSecret::AsNeeded,
     };
     let new = NewClient {
         id: create.id,
@@ -318,7 +291,7 @@ async fn run_create(create: Create, opened: &Opened, output: Output) -> Result<(
         authentication: create.authentication,
         role: role(create.resource_server),
         claims: create.claims,
-        proof: Proof::default(),
+        proof: create.proving.read()?,
         secret,
         secret_name: create.secret_name,
         secret_expires_at: create.secret_expires.and_then(|until| until.moment(now)),
@@ -391,7 +364,7 @@ async fn show(named: &Named, opened: &Opened, output: Output) -> Result<(), Fail
     }
     output.facts(&shown.facts())?;
     if client.secrets.is_empty() {
-        return output.remark("\nIt has no secret. Make one: jeton client rotate-secret");
+        return output.remark("\nIt has no secret.");
     }
     output.remark("")?;
     output.table(&shown::SECRET_HEADINGS, &shown.secret_rows(opened.now()))
@@ -400,40 +373,13 @@ async fn show(named: &Named, opened: &Opened, output: Output) -> Result<(), Fail
 async fn run_update(update: Update, opened: &Opened, output: Output) -> Result<(), Failure> {
     let realm = opened.realm(&update.named.realm)?;
     let changed =
-        opened.manage().change_client(realm, &update.named.id, update.changes.into()).await;
+        opened.manage().change_client(realm, &update.named.id, update.changes.read()?).await;
     let client = changed.map_err(|error| unknown(error, &realm.name))?;
     done(&client, "changed", opened, output)
 }
 
-impl From<Changes> for ClientChange {
-    fn from(said: Changes) -> Self {
-        Self {
-            name: replaced(said.name, said.no_name),
-            subject: replaced(said.subject, said.no_subject),
-            scope: said.scope,
-            audiences: list_replaced(said.audience, said.no_audience),
-            lifetime: replaced(said.lifetime, said.no_lifetime),
-            networks: list_replaced(said.network, said.no_network),
-            authentication: list_replaced(said.authentication, said.no_authentication),
-            role: (said.resource_server || said.no_resource_server)
-                .then(|| role(said.resource_server)),
-            claims: said.claims,
-            proof: None,
-        }
-    }
-}
-
 fn role(resource_server: bool) -> ClientRole {
     if resource_server { ClientRole::ResourceServer } else { ClientRole::Client }
-}
-
-/// `Some(Some(new))`, `Some(None)` where it is taken away, `None` where it stays.
-fn replaced<T>(new: Option<T>, taken_away: bool) -> Option<Option<T>> {
-    if taken_away { Some(None) } else { new.map(Some) }
-}
-
-fn list_replaced<T>(new: Vec<T>, taken_away: bool) -> Option<Vec<T>> {
-    (taken_away || !new.is_empty()).then_some(new)
 }
 
 async fn set_status(

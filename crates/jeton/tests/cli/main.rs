@@ -10,6 +10,7 @@ mod https;
 mod keys;
 mod messages;
 mod place;
+mod proving;
 #[path = "../../src/tls/rehearsal.rs"]
 mod rehearsal;
 mod tokens;

@@ -8,8 +8,12 @@ use jeton_engine::terms::Lifetime;
 use serde::Serialize;
 use serde_json::Value;
 
+use proof::ShownProof;
+
 use crate::cli::moment;
 use crate::cli::output::Cell;
+
+mod proof;
 
 /// The headings of a client's secrets.
 pub(super) const SECRET_HEADINGS: [&str; 6] =
@@ -35,6 +39,8 @@ pub(crate) struct ShownClient {
     claims: CustomClaims,
     networks: Vec<String>,
     authentication: Vec<&'static str>,
+    #[serde(flatten)]
+    proof: ShownProof,
     secrets: Vec<ShownSecret>,
     created_at: String,
     changed_at: String,
@@ -81,6 +87,7 @@ impl ShownClient {
             claims: client.claims.clone(),
             networks: client.networks.iter().map(ToString::to_string).collect(),
             authentication: client.authentication.iter().map(|method| method.name()).collect(),
+            proof: ShownProof::new(client),
             secrets: client.secrets.iter().map(ShownSecret::new).collect(),
             created_at: moment::rfc3339(client.created_at),
             changed_at: moment::rfc3339(client.changed_at),
@@ -129,7 +136,7 @@ impl ShownClient {
     pub(super) fn facts(&self) -> Vec<(&'static str, Cell)> {
         let joined = |list: &[String]| Some(list.join(" ")).filter(|text| !text.is_empty());
         let claims = Some(&self.claims).filter(|claims| !claims.is_empty());
-        vec![
+        let mut facts = vec![
             ("client_id", Cell::new(&self.client_id)),
             ("realm", Cell::new(&self.realm)),
             ("status", self.status_cell()),
@@ -152,9 +159,11 @@ impl ShownClient {
                 }),
             ),
             ("claims", Cell::maybe(claims.map(ToString::to_string))),
-            ("created_at", Cell::new(&self.created_at)),
-            ("changed_at", Cell::new(&self.changed_at)),
-        ]
+        ];
+        facts.extend(self.proof.facts());
+        facts.push(("created_at", Cell::new(&self.created_at)));
+        facts.push(("changed_at", Cell::new(&self.changed_at)));
+        facts
     }
 
     /// A line for each secret.
