@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jeton_dialect::{Dialects, Folder};
+use jeton_engine::clock::Clock;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +23,7 @@ use crate::telemetry;
 
 mod curl;
 mod provision;
+mod tls;
 mod welcome;
 
 /// Everything on this machine.
@@ -32,6 +34,7 @@ mod welcome;
 Examples:
   jeton dev
   jeton dev --port 0 --json | head -1 | jq -r '.realms[].token_endpoint'
+  jeton dev --tls                        https, with certificates of its own making
   jeton dev --dir ./dev                  keeps what happens; `--config ./dev/jeton.toml` manages it"
 )]
 pub(super) struct Dev {
@@ -41,6 +44,9 @@ pub(super) struct Dev {
     /// Keep everything in this folder, and go on from what is there; a folder that is removed at the end when left out
     #[arg(long, value_name = "D")]
     dir: Option<PathBuf>,
+    /// Speak https, with an authority and certificates made for this machine; clients may show one of theirs
+    #[arg(long)]
+    tls: bool,
 }
 
 /// A realm of this server: a dialect, and who plays in its exchanges.
@@ -70,7 +76,12 @@ async fn serve(dev: &Dev, output: Output) -> Result<(), Failure> {
     let listeners = listen(dev.port).await?;
     let (public, admin) = (address(&listeners.public)?, address(&listeners.admin)?);
     let home = Home::new(dev.dir.as_deref())?;
-    let config = configure(&home, &stages, public, admin)?;
+    let tls = match dev.tls {
+        true => Some(tls::TlsFiles::prepare(&home.path, &Clock::System)?),
+        false => None,
+    };
+    let place = welcome::Place { public, admin, home: &home, tls: tls.as_ref() };
+    let config = configure(&stages, &place)?;
     telemetry::start(&config.log);
     let opened = Opened::new(config.clone()).await?;
     let provisioned = provision::realms(&stages, &opened).await;
@@ -79,8 +90,7 @@ async fn serve(dev: &Dev, output: Output) -> Result<(), Failure> {
     let running = Server::start_on(listeners, config, Sources::default())
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
-    let said =
-        welcome::say(&stages, &realms, &welcome::Place { public, admin, home: &home }, output);
+    let said = welcome::say(&stages, &realms, &place, output);
     if said.is_ok() {
         stop.wait().await;
     }
@@ -133,19 +143,17 @@ const MARK: &str = "# Written by `jeton dev` at every start: changes are lost.";
 
 /// Writes the configuration and reads it as every other command will. It only ever listens on this
 /// machine, whatever the environment says.
-fn configure(
-    home: &Home,
-    stages: &[Stage<'_>],
-    public: SocketAddr,
-    admin: SocketAddr,
-) -> Result<Config, Failure> {
+fn configure(stages: &[Stage<'_>], place: &welcome::Place<'_>) -> Result<Config, Failure> {
+    let welcome::Place { public, admin, home, tls } = *place;
     let mut text = format!(
         "{MARK}\n\n[server]\nlisten = \"{public}\"\n\n[admin]\nlisten = \"{admin}\"\n\n[storage]\nurl = \"sqlite:dev.db\"\n"
     );
+    text.push_str(tls.map_or("", |_| tls::TlsFiles::section()));
     for stage in stages {
         let name = stage.name();
         text.push_str(&format!(
-            "\n[realm.{name}]\nissuer = \"http://{public}/{name}\"\ndialects = [\"{name}\"]\n"
+            "\n[realm.{name}]\nissuer = \"{}/{name}\"\ndialects = [\"{name}\"]\n",
+            place.base()
         ));
     }
     let file = home.config_file();

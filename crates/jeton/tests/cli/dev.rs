@@ -193,3 +193,39 @@ fn a_token_of_every_dialect_is_got_alone_and_a_refusal_is_told() {
         dev.place.jeton_reading(&get, b"wrong").failed(1, &["no token"]);
     }
 }
+
+#[test]
+fn with_tls_everything_is_https_and_clients_may_show_a_certificate() {
+    let dev = Dev::start(&["--tls", "--dir", "dev"]);
+    let file = |name: &str| dev.ready["tls"][name].as_str().unwrap().to_owned();
+    let (ca, certificate, key) = (file("ca"), file("client_certificate"), file("client_key"));
+    let realm = dev.realm("rfc6749");
+    let issuer = realm["issuer"].as_str().unwrap();
+    assert!(issuer.starts_with("https://127.0.0.1:"), "{issuer}");
+    let curl = realm["curl"].as_str().unwrap();
+    assert!(curl.starts_with(&format!("curl -sS --cacert {ca} ")), "{curl}");
+    let replay = ["dialect", "replay", "rfc6749", "--url", issuer, "--json"];
+    let told = dev.place.jeton(&[&replay[..], &["--ca-file", &ca]].concat()).done().json();
+    assert_eq!(told["failed"], 0, "{told}");
+    dev.place.jeton(&replay).failed(1, &["authority that is not trusted"]);
+
+    let orders = r#"{"client_id":"orders","authentication":["tls_client_auth"],"proof":{"certificate":{"san_dns":"dev-client"}}}"#;
+    std::fs::write(dev.place.path("orders.jsonl"), orders).unwrap();
+    dev.manage(&["client", "import", "orders.jsonl", "--realm", "rfc6749"]);
+    let endpoint = realm["token_endpoint"].as_str().unwrap();
+    let get =
+        ["token", "get", "--token-endpoint", endpoint, "--ca-file", &ca, "--client-id", "orders"];
+    let by_certificate = [
+        "--authentication",
+        "tls_client_auth",
+        "--tls-certificate",
+        &certificate,
+        "--tls-key",
+        &key,
+    ];
+    let get = [&get[..], &by_certificate].concat();
+    let begun = Instant::now();
+    while dev.place.jeton(&get).code != 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", dev.place.jeton(&get));
+    }
+}

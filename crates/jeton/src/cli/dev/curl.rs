@@ -1,5 +1,7 @@
 //! A request as a curl line that works when it is pasted into a POSIX shell.
 
+use std::path::Path;
+
 use http::Method;
 use http::header::AUTHORIZATION;
 use jeton_dialect::exchange::Request;
@@ -7,9 +9,12 @@ use jeton_dialect::exchange::Request;
 use crate::cli::dialect::basic;
 use crate::cli::shell_word;
 
-/// The line for a request below `base`.
-pub(super) fn line(base: &str, request: &Request) -> String {
+/// The line for a request below `base`, whose authority is in the file `ca` where it is https.
+pub(super) fn line(base: &str, ca: Option<&Path>, request: &Request) -> String {
     let mut words = vec!["curl".to_owned(), "-sS".to_owned()];
+    if let Some(ca) = ca {
+        words.extend(["--cacert".to_owned(), shell_word(&ca.display().to_string())]);
+    }
     // curl posts whatever has a body and gets whatever has none.
     let implied = if request.body.is_empty() { Method::GET } else { Method::POST };
     if request.method != implied {
@@ -85,7 +90,10 @@ mod tests {
             (request(Method::POST, &[], ""), "curl -sS -X POST http://127.0.0.1:8080/r/t"),
             (request(Method::POST, &[], "@x"), "curl -sS --data-raw @x http://127.0.0.1:8080/r/t"),
         ] {
-            assert_eq!(line(base, &request), expected);
+            assert_eq!(line(base, None, &request), expected);
         }
+        let line =
+            line("https://a/r", Some(Path::new("/d/my ca.pem")), &request(Method::GET, &[], ""));
+        assert_eq!(line, "curl -sS --cacert '/d/my ca.pem' https://a/r/t");
     }
 }
