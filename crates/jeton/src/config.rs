@@ -35,6 +35,7 @@ pub use crate::http::certificate_header::{CertificateFormat, CertificateHeader};
 pub use parse::duration_of;
 pub use problem::{Colour, Place, Problem, Problems};
 pub use shown::{Origin, ShownSetting};
+pub(crate) use tls::by_certificate;
 pub use tls::{ClientCertificates, Tls};
 
 /// A configuration, checked.
@@ -130,7 +131,10 @@ impl Server {
     /// The ways in which clients can authenticate by certificate, for all that reaches us of
     /// certificates; none when nothing does.
     pub fn certificate_methods(&self) -> &'static [AuthenticationMethod] {
-        self.tls.as_ref().map_or(&[], |tls| tls.client_certificates.methods())
+        let here = self.tls.as_ref().map_or(&[][..], |tls| tls.client_certificates.methods());
+        let by_proxy = self.certificate_header.as_ref().map_or(&[][..], |header| header.methods());
+        // One is always part of the other.
+        if here.len() > by_proxy.len() { here } else { by_proxy }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jeton_engine::certificate::Chain;
 use jeton_engine::clock::Clock;
 use jeton_engine::request::AuthenticationMethod;
 
@@ -49,15 +50,20 @@ impl ClientCertificates {
     pub const fn methods(&self) -> &'static [AuthenticationMethod] {
         match self {
             Self::Off => &[],
-            Self::Optional { ca: None, .. } => &[AuthenticationMethod::SelfSignedTlsClientAuth],
-            Self::Optional { ca: Some(_), .. } => BY_CERTIFICATE,
+            Self::Optional { ca: None, .. } => by_certificate(Chain::Unverified),
+            Self::Optional { ca: Some(_), .. } => by_certificate(Chain::Verified),
         }
     }
 }
 
-/// The ways to authenticate by certificate (RFC 8705 section 2).
-pub(super) const BY_CERTIFICATE: &[AuthenticationMethod] =
-    &[AuthenticationMethod::TlsClientAuth, AuthenticationMethod::SelfSignedTlsClientAuth];
+/// The ways to authenticate by a certificate of such a chain (RFC 8705 section 2).
+pub(crate) const fn by_certificate(chain: Chain) -> &'static [AuthenticationMethod] {
+    use AuthenticationMethod::{SelfSignedTlsClientAuth, TlsClientAuth};
+    match chain {
+        Chain::Unverified => &[SelfSignedTlsClientAuth],
+        Chain::Verified => &[TlsClientAuth, SelfSignedTlsClientAuth],
+    }
+}
 
 /// Where the settings that name a file were said.
 #[derive(Clone, Debug, Default)]

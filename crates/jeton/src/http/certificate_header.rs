@@ -11,9 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 use jeton_engine::certificate::{Chain, ClientCertificate};
+use jeton_engine::request::AuthenticationMethod;
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+
+use crate::config::by_certificate;
 
 /// The header, and what its proxy answers for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,13 @@ pub struct CertificateHeader {
     /// Verified: the proxy passes on certificates of the authorities that are trusted for clients and no
     /// others. Unverified: it passes on whatever it is shown.
     pub chain: Chain,
+}
+
+impl CertificateHeader {
+    /// The ways in which clients can authenticate by what the proxy passes on.
+    pub fn methods(&self) -> &'static [AuthenticationMethod] {
+        by_certificate(self.chain)
+    }
 }
 
 /// How a certificate is written in a header.

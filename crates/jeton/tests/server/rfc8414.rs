@@ -62,6 +62,21 @@ async fn in_the_profile_fapi2_it_names_what_fapi2_allows_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn certificates_are_named_where_they_reach_the_server() {
+    let header = "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[server.client_certificate_header]\nformat = \"rfc9440\"\n";
+    for (chain, expected) in [
+        ("unverified", &["self_signed_tls_client_auth"][..]),
+        ("verified", &["tls_client_auth", "self_signed_tls_client_auth"]),
+    ] {
+        let text = format!("{header}chain = \"{chain}\"\n{PLAIN}profile = \"fapi2\"\n");
+        let metadata = document(&text, "/.well-known/oauth-authorization-server").await;
+        let methods: Vec<&str> = ["private_key_jwt"].iter().chain(expected).copied().collect();
+        assert_eq!(metadata["token_endpoint_auth_methods_supported"], json!(methods), "{chain}");
+        assert_eq!(metadata["tls_client_certificate_bound_access_tokens"], json!(true));
+    }
+}
+
+#[tokio::test]
 async fn scopes_are_named_where_the_realm_names_them() {
     let metadata = document(TWO, "/two/.well-known/oauth-authorization-server").await;
     assert_eq!(metadata["scopes_supported"], json!(["read", "write"]));
