@@ -25,6 +25,7 @@ mod round_trip;
 #[path = "conformance/sample.rs"]
 mod sample;
 #[path = "postgres/server.rs"]
+#[expect(dead_code, reason = "the suite only needs a place to be")]
 mod server;
 #[path = "conformance/spent.rs"]
 mod spent;

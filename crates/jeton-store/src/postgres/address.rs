@@ -305,3 +305,6 @@ fn complete(config: &mut Config, patience: Duration) {
     config.keepalives_retries(3);
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! A place of its own for a test, on the server that `JETON_TEST_POSTGRES` names.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,6 +9,7 @@ use tokio_postgres::{Client, NoTls};
 
 /// A schema or a database that goes with this.
 pub(crate) struct Place {
+    name: String,
     url: String,
     drop: String,
 }
@@ -18,7 +20,8 @@ impl Place {
         let name = fresh_name();
         connect(&server()).await.batch_execute(&format!("CREATE SCHEMA {name}")).await.unwrap();
         let drop = format!("DROP SCHEMA {name} CASCADE");
-        Self { url: format!("{}?options=-csearch_path%3D{name}", server()), drop }
+        let url = format!("{}?options=-csearch_path%3D{name}", server());
+        Self { name, url, drop }
     }
 
     /// A database, to be reached through the pooler.
@@ -27,12 +30,46 @@ impl Place {
         connect(&server()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
         let pooler =
             named("JETON_TEST_POSTGRES_POOLER").replace("/postgres?", &format!("/{name}?"));
-        Self { url: pooler, drop: format!("DROP DATABASE {name} WITH (FORCE)") }
+        let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        Self { name, url: pooler, drop }
     }
 
     /// Where it is.
     pub(crate) fn address(&self) -> PostgresAddress {
         PostgresAddress::parse(&self.url, Path::new(".")).unwrap()
+    }
+
+    /// Where it is, with a few words more.
+    pub(crate) fn address_with(&self, parameters: &str) -> PostgresAddress {
+        let url = format!("{}&{parameters}", self.url);
+        PostgresAddress::parse(&url, Path::new(".")).unwrap()
+    }
+
+    /// Where it is, to be reached with these settings of a session.
+    pub(crate) fn address_set(&self, settings: &str, parameters: &str) -> PostgresAddress {
+        let name = &self.name;
+        let options = format!("options=-csearch_path%3D{name}%20{settings}");
+        let url = format!("{}?{options}&{parameters}", server());
+        PostgresAddress::parse(&url, Path::new(".")).unwrap()
+    }
+
+    /// The same place as seen through another door, `HOST:PORT`.
+    pub(crate) fn url_at(&self, door: &str) -> String {
+        let (before, after) = self.url.split_once('@').unwrap();
+        let (_, after) = after.split_once('/').unwrap();
+        format!("{before}@{door}/{after}")
+    }
+
+    /// The address at which the server itself listens.
+    pub(crate) async fn server_address(&self) -> SocketAddr {
+        let (_, after) = self.url.split_once('@').unwrap();
+        let (door, _) = after.split_once('/').unwrap();
+        tokio::net::lookup_host(door).await.unwrap().next().unwrap()
+    }
+
+    /// A connection that knows nothing of jeton.
+    pub(crate) async fn connect(&self) -> Client {
+        connect(&self.url).await
     }
 }
 
