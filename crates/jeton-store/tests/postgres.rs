@@ -272,7 +272,8 @@ async fn a_full_queue_is_said_and_nothing_of_it_is_lost() {
             }
         }
     }
-    assert_eq!(overloaded, 26, "two were being written, four waited");
+    // Four waited, and up to two were being written.
+    assert!((26..=28).contains(&overloaded), "{overloaded} were refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

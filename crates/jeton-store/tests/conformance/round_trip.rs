@@ -121,8 +121,10 @@ fn any_client() -> impl Strategy<Value = Client> {
 
 fn any_proof() -> impl Strategy<Value = Proof> {
     let keys = r#""keys":\{"jwks_uri":"https://[a-z]{1,9}\.example/[a-z]{0,9}"\}"#;
-    let names =
-        r#""certificate":\{"(subject_dn|san_dns|san_uri|san_email)":"[ -!#-\[\]-~]{1,9}"\}"#;
+    let names = concat!(
+        r#""certificate":\{("subject_dn":"CN=[a-z]{1,9}"|"san_dns":"[a-z]{1,9}\.example"|"#,
+        r#""san_uri":"spiffe://[a-z]{1,9}/[a-z]{1,9}"|"san_email":"[a-z]{1,9}@[a-z]{1,9}\.example")\}"#,
+    );
     let federated =
         r#""federated":\{"issuer":"k8s","subject":"[a-z:]{1,9}","claims":\{"a":\[1\]\}\}"#;
     let sender = r#""sender":\{"dpop":"(off|required)","mtls":"(allowed|required)"\}"#;
