@@ -59,6 +59,7 @@ macro_rules! values {
 
 values! {
     AccessToken, "access_token", Success, Text, "the token";
+    TokenType, "token_type", Success, Text, "how the token is to be used: Bearer, or DPoP when it is bound to a key (RFC 9449)";
     ExpiresIn, "expires_in", Success, Duration, "the seconds the token lives; absent when it never expires";
     ExpiresAt, "expires_at", Success, Moment, "when the token expires; absent when it never does";
     IssuedAt, "issued_at", Success, Moment, "when the token was issued";
@@ -157,6 +158,7 @@ impl<'a> Source<'a> {
     fn text(&self, value: Value) -> Option<Cow<'a, str>> {
         let borrowed = match value {
             Value::AccessToken => self.issued()?.access_token.reveal(),
+            Value::TokenType => self.issued()?.token_type(),
             Value::ClientId => self.issued()?.client.id.as_str(),
             Value::ClientName => self.issued()?.client.name.as_deref()?,
             Value::Subject => self.issued()?.client.subject(),

@@ -6,25 +6,45 @@ use crate::client::Client;
 use crate::client::proof::Binding;
 use crate::confirmation::{Confirmation, Thumbprint};
 use crate::deciding::Deciding;
+use crate::dpop::{Proven, prove};
 use crate::error::Reason;
 use crate::realm::proving::Profile;
+use crate::spent::ToSpend;
+
+/// To what a token is bound.
+pub(crate) struct Bound {
+    pub(crate) confirmation: Confirmation,
+    /// The proof that was shown for it. Not spent yet.
+    pub(crate) spend: Option<ToSpend>,
+}
 
 /// What the token is bound to.
 ///
 /// # Errors
 /// The refusal of a request that does not show what the client's tokens must be bound to.
-pub(crate) fn bind(deciding: Deciding<'_>, client: &Client) -> Result<Confirmation, Reason> {
+pub(crate) fn bind(deciding: Deciding<'_>, client: &Client) -> Result<Bound, Reason> {
     let sender = client.sender_constraint();
-    if sender.dpop == Binding::Required {
-        return Err(Reason::ProofMissing);
-    }
-    let key = None;
+    let proven = proven(deciding, sender.dpop)?;
+    let key = proven.as_ref().map(|proven| proven.key);
     let certificate = certificate(deciding, sender.mtls, key)?;
     let confirmation = Confirmation { key, certificate };
     if confirmation.is_bearer() && must_be_bound(deciding) {
         return Err(Reason::BindingMissing);
     }
-    Ok(confirmation)
+    Ok(Bound { confirmation, spend: proven.map(|proven| proven.spend) })
+}
+
+/// What the request's proof shows. One that binds must hold: a client that meant to have a bound
+/// token must not get a bearer token in silence. Where proofs do not bind they are ignored, as by
+/// servers that know nothing of DPoP: the token type of the answer says so.
+fn proven(deciding: Deciding<'_>, binding: Binding) -> Result<Option<Proven>, Reason> {
+    match (binding, deciding.caller.dpop) {
+        (Binding::Off, _) | (Binding::Allowed, None) => Ok(None),
+        (Binding::Required, None) => Err(Reason::ProofMissing),
+        (Binding::Allowed | Binding::Required, Some(presented)) => {
+            prove(deciding, presented, None).map(Some)
+        }
+    }
 }
 
 /// The certificate that the token is bound to. Where it need not be, a proof that binds already is

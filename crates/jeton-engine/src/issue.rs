@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::authenticate::{Authenticated, authenticate};
-use crate::bind::bind;
+use crate::bind::{Bound, bind};
 use crate::client::Client;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
@@ -29,13 +29,14 @@ pub(crate) async fn issue(
     let realm = state.realm();
     spare_the_source(deciding)?;
 
-    let Authenticated { live, spend: to_spend } =
+    let Authenticated { live, spend: mut to_spend } =
         authenticate(deciding, &request.credentials).await?;
     let client = &live.client;
     let refused = |reason| refuse(reason, client);
     let (scope, scope_is_as_asked) = narrow(realm, client, request.scope).map_err(refused)?;
     let audiences = audiences(realm, terms, client, &request.audiences).map_err(refused)?;
-    let confirmation = bind(deciding, client).map_err(refused)?;
+    let Bound { confirmation, spend: of_proof } = bind(deciding, client).map_err(refused)?;
+    to_spend.extend(of_proof);
     let allowance = count(deciding, &live)?;
 
     let issued_at = now.whole_second();

@@ -10,6 +10,7 @@ pub mod check;
 pub mod claims;
 pub mod confirmation;
 mod deciding;
+pub mod dpop;
 mod grant;
 mod guesses;
 pub mod introspect;

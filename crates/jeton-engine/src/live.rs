@@ -21,6 +21,7 @@ pub use crate::live::keys::PublishedKeys;
 
 use crate::check::Says;
 use crate::clock::Time;
+use crate::dpop::nonce::NonceKey;
 use crate::error::Fault;
 use crate::limiter::SourceWindows;
 use crate::master_key::MasterKey;
@@ -91,6 +92,7 @@ pub(crate) struct Memory {
     pub(crate) clients: Clients,
     pub(crate) keys: ArcSwap<LiveKeys>,
     pub(crate) sealing: SealingKey,
+    pub(crate) nonces: NonceKey,
     /// Requests counted against the limits of each source address.
     pub(crate) source_windows: SourceWindows,
     /// What tokens say that were seen before.
@@ -111,6 +113,7 @@ impl Memory {
             clients: Clients::default(),
             keys: ArcSwap::default(),
             sealing: SealingKey::new(master_key, realm),
+            nonces: NonceKey::new(master_key, realm),
             source_windows: SourceWindows::new(),
             said: Cache::new(SAID_MAX),
             revoked: papaya::HashMap::new(),

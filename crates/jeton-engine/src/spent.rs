@@ -61,17 +61,25 @@ pub(crate) async fn spend(
         return Ok(());
     }
     let Deciding { engine, caller, now, .. } = deciding;
-    let spent: Vec<Spent> = these.iter().map(|one| one.spent).collect();
-    let realm = &deciding.realm.realm().name;
-    let before = engine.parts.store.spend(realm, &spent, now).await.map_err(Fault::from)?;
-    match before.and_then(|at| these.get(at)) {
+    match spend_all(deciding, these).await? {
         Some(replayed) => {
             engine.guesses.wrong(caller.source, now);
-            Err(refuse(replayed.replayed, &live.client))
+            Err(refuse(replayed, &live.client))
         }
         None => {
             live.run.right(SourceKey::from(caller.source));
             Ok(())
         }
     }
+}
+
+/// Spends all of these, or none. What to say of the first that was spent before.
+pub(crate) async fn spend_all(
+    deciding: Deciding<'_>,
+    these: &[ToSpend],
+) -> Result<Option<Reason>, Fault> {
+    let Deciding { engine, realm, now, .. } = deciding;
+    let spent: Vec<Spent> = these.iter().map(|one| one.spent).collect();
+    let before = engine.parts.store.spend(&realm.realm().name, &spent, now).await?;
+    Ok(before.and_then(|at| these.get(at)).map(|one| one.replayed))
 }

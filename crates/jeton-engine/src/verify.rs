@@ -3,14 +3,49 @@
 use std::convert::Infallible;
 
 use crate::check::ActiveToken;
+use crate::confirmation::Confirmation;
+use crate::deciding::Deciding;
+use crate::dpop::prove;
 use crate::engine::Engine;
-use crate::error::{Error, Fault};
+use crate::error::{Error, Reason};
 use crate::event::EventKind;
+use crate::issue::refuse;
 use crate::live::RealmState;
 use crate::request::Caller;
 use crate::scope::Scope;
+use crate::spent::{ToSpend, spend_all};
 use crate::terms::Terms;
 use crate::token::Answered;
+
+/// A token as it was presented, and what it must have to pass.
+#[derive(Clone, Debug)]
+pub struct Access<'a> {
+    /// The scheme that it was presented under.
+    pub scheme: Scheme,
+    /// The token.
+    pub token: &'a str,
+    /// What it must have.
+    pub requirement: Requirement<'a>,
+}
+
+/// The scheme that a token is presented under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Whoever has the token may use it (RFC 6750 section 2.1).
+    Bearer,
+    /// A proof by the token's key comes with it (RFC 9449 section 7.1).
+    Dpop,
+}
+
+impl Scheme {
+    /// Its registered name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+        }
+    }
+}
 
 /// What a token must have to pass.
 #[derive(Clone, Debug, Default)]
@@ -21,40 +56,42 @@ pub struct Requirement<'a> {
     pub audiences: Vec<&'a str>,
 }
 
-/// Whether a token passes.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// It does.
-    Passes(ActiveToken),
-    /// It does not hold, or is for somebody else: `invalid_token` (RFC 6750 section 3.1).
-    Invalid,
-    /// It holds, but not for so much: `insufficient_scope` (RFC 6750 section 3.1).
-    InsufficientScope,
-}
-
 impl Engine {
-    /// Whether a token passes a gateway that asks for `requirement`.
+    /// The token, if it passes a gateway that asks for this. A DPoP proof is spent with it, so that
+    /// each proof passes once, at whichever server.
     ///
     /// # Errors
-    /// A fault when that could not be found out.
+    /// Why it does not pass, or the fault that kept us from finding out. Not recorded yet: see
+    /// [`Engine::turn_away`].
     pub async fn verify(
         &self,
         realm: &RealmState,
-        token: &str,
-        requirement: &Requirement<'_>,
-    ) -> Result<Verdict, Fault> {
-        let Some(active) = self.check(realm, token).await? else {
-            return Ok(Verdict::Invalid);
+        terms: &Terms,
+        caller: Caller<'_>,
+        access: &Access<'_>,
+    ) -> Result<ActiveToken, Error> {
+        let Some(active) = self.check(realm, access.token).await? else {
+            return Err(Reason::TokenInvalid.into());
         };
-        let wanted = &requirement.audiences;
+        let refused = |reason| refuse(reason, &active.client);
+        let wanted = &access.requirement.audiences;
         let for_one_of = |audience: &str| wanted.contains(&audience);
         if !wanted.is_empty() && !active.says.audiences.iter().any(|own| for_one_of(own)) {
-            return Ok(Verdict::Invalid);
+            return Err(refused(Reason::TokenInvalid));
         }
-        if !active.says.scope.covers(&requirement.scope) {
-            return Ok(Verdict::InsufficientScope);
+        let deciding = self.deciding(realm, terms, caller);
+        // Every time, whatever is remembered of the token: it is about the request.
+        let proof = possession(deciding, &active.says.confirmation, access).map_err(refused)?;
+        if !active.says.scope.covers(&access.requirement.scope) {
+            return Err(refused(Reason::ScopeInsufficient));
         }
-        Ok(Verdict::Passes(active))
+        // Nobody authenticates here, so a proof that comes again is nobody's wrong guess.
+        if let Some(proof) = proof
+            && let Some(replayed) = spend_all(deciding, &[proof]).await?
+        {
+            return Err(refused(replayed));
+        }
+        Ok(active)
     }
 
     /// Records that a gateway was told no, and gives the reference for the answer. A yes leaves
@@ -69,4 +106,29 @@ impl Engine {
         let deciding = self.deciding(realm, terms, caller);
         self.answered(deciding, EventKind::AccessRefused, Err(why))
     }
+}
+
+/// Whether the caller holds what the token is bound to. The proof of it, not spent yet.
+fn possession(
+    deciding: Deciding<'_>,
+    confirmation: &Confirmation,
+    access: &Access<'_>,
+) -> Result<Option<ToSpend>, Reason> {
+    let Some(key) = confirmation.key else {
+        return match access.scheme {
+            Scheme::Bearer => Ok(None),
+            // It would pass for bound, which whoever asked for it should rather hear is not so.
+            Scheme::Dpop => Err(Reason::TokenUnbound),
+        };
+    };
+    // RFC 9449 section 7.2: taken for a bearer token it would be one.
+    if access.scheme == Scheme::Bearer {
+        return Err(Reason::TokenBound);
+    }
+    let presented = deciding.caller.dpop.ok_or(Reason::ProofMissing)?;
+    let proven = prove(deciding, presented, Some(access.token))?;
+    if proven.key != key {
+        return Err(Reason::TokenKeyOther);
+    }
+    Ok(Some(proven.spend))
 }

@@ -18,6 +18,8 @@ mod assertions;
 mod certificates;
 #[path = "engine/check.rs"]
 mod check;
+#[path = "engine/dpop.rs"]
+mod dpop;
 #[path = "engine/follow.rs"]
 mod follow;
 #[path = "engine/guesses.rs"]

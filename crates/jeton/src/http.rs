@@ -37,6 +37,7 @@ mod metadata;
 mod mistakes;
 mod original;
 pub(crate) mod peer;
+mod proof;
 mod question;
 mod refusal;
 mod revoke;

@@ -251,7 +251,7 @@ impl<'a> Ask<'a> {
         Self { source: source.parse().unwrap(), ..self }
     }
 
-    fn credentials(&self) -> Credentials<'a> {
+    pub(crate) fn credentials(&self) -> Credentials<'a> {
         let reading = |(client_id, secret): &(&'a str, &'a str)| Reading { client_id, secret };
         let readings = self.readings.iter().map(reading).collect();
         Credentials::Secret(SecretCredentials { method: self.method, readings })

@@ -1,13 +1,14 @@
 //! Forward-auth: a gateway asks whether a request may pass. Yes is 204 with the caller's identity in
 //! headers, or 200 to a gateway that puts the caller's path behind ours; no is 401 or 403 with the
-//! challenge of RFC 6750 section 3, or 403 alone where the gateway asks for something malformed. A
-//! fault is 503, which is no answer: every gateway then lets nothing pass.
+//! challenges of RFC 6750 section 3 and RFC 9449 section 7.1, or 403 alone where the gateway asks for
+//! something malformed. A fault is 503, which is no answer: every gateway then lets nothing pass.
 //!
 //! Every identity header is in every yes, empty where there is nothing to say: a gateway that copies
 //! them overwrites whatever the caller had sent under these names. What comes in under them is not
 //! even looked at.
 //!
-//! What a token must have stands in the query: `scope` (all of it) and `audience` (one of them).
+//! What a token must have stands in the query: `scope` (all of it) and `audience` (one of them); there
+//! also stands the `origin` that the gateway has outside, which DPoP proofs are made for.
 //! Gateways that can only put a path of their own before the caller's have two ways: behind
 //! `/oauth2/verify` the whole rest, query included, is the caller's; or the last parameter `for=`
 //! takes the caller's path and query as they are. Either way nothing that a caller sends is ever
@@ -21,15 +22,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use jeton_engine::check::ActiveToken;
-use jeton_engine::error::{Error, Fault, Reason};
+use jeton_engine::error::{Error, Fault, Kind, Reason, Refusal};
+use jeton_engine::request::{Caller, PresentedProof};
 use jeton_engine::scope::Scope;
-use jeton_engine::verify::{Requirement, Verdict};
+use jeton_engine::verify::{Access, Requirement, Scheme};
 
 use super::endpoint::VERIFY;
 use super::original::{OriginalRequest, TOKEN_PARAMETER, query_has_token};
 use super::refusal::{NO_STORE, REFERENCE, json, put, retry_later};
 use super::route::Site;
-use super::{Front, peer};
+use super::{Front, peer, proof};
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-jeton-client-id");
 const SUBJECT: HeaderName = HeaderName::from_static("x-jeton-subject");
@@ -43,7 +45,8 @@ pub(crate) async fn answer(
     request: &Request<Incoming>,
     peer: SocketAddr,
 ) -> Response<Full<Bytes>> {
-    let asked = Asked { front, site, request, peer };
+    let presented = presented(request.headers());
+    let asked = Asked { front, site, request, peer, scheme: presented.scheme() };
     let demand = match Demand::read(site, request) {
         Ok(demand) => demand,
         // Not the caller's mistake, so no challenge: no other token would help. Its operator is told.
@@ -54,24 +57,31 @@ pub(crate) async fn answer(
         }
     };
     let original = asked.original(demand.behind);
-    let token = match presented(request.headers()) {
+    let token = match presented {
         Presented::Twice => return asked.refuse(&Reason::TokenTwice.into(), &demand, original),
         _ if asked.has_token_in_url(original) => {
             return asked.refuse(&Reason::TokenTwice.into(), &demand, original);
         }
-        Presented::Nothing => return challenge(site, StatusCode::UNAUTHORIZED, ""),
-        Presented::Token(token) => token,
+        Presented::Nothing => return asked.challenge(StatusCode::UNAUTHORIZED, ""),
+        Presented::Token(_, token) => token,
+    };
+    let proof = match asked.proof(&demand, original) {
+        Ok(proof) => proof,
+        Err(reason) => return asked.refuse(&reason.into(), &demand, original),
     };
     let Ok(_place) = front.in_flight.try_acquire() else {
         return asked.refuse(&Fault::Overloaded.into(), &demand, original);
     };
-    match front.engine.verify(&site.realm, token, &demand.requirement()).await {
-        Ok(Verdict::Passes(token)) => passes(&token, demand.yes()),
-        Ok(Verdict::Invalid) => asked.refuse(&Reason::TokenInvalid.into(), &demand, original),
-        Ok(Verdict::InsufficientScope) => {
-            asked.refuse(&Reason::ScopeInsufficient.into(), &demand, original)
+    let caller = asked.caller(proof.as_ref());
+    let access = Access { scheme: asked.scheme, token, requirement: demand.requirement() };
+    match front.engine.verify(&site.realm, &site.terms, caller, &access).await {
+        Ok(token) => {
+            let mut response = passes(&token, demand.yes());
+            let confirmation = Ok(&token.says.confirmation);
+            proof::put_nonce(front, site, confirmation, response.headers_mut());
+            response
         }
-        Err(fault) => asked.refuse(&fault.into(), &demand, original),
+        Err(why) => asked.refuse(&why, &demand, original),
     }
 }
 
@@ -82,6 +92,15 @@ struct Asked<'a> {
     site: &'a Site,
     request: &'a Request<Incoming>,
     peer: SocketAddr,
+    /// Under which the caller hears what is wrong.
+    scheme: Scheme,
+}
+
+/// A proof, and the request that it must have been made for.
+struct Proof<'a> {
+    proof: &'a str,
+    method: &'a str,
+    uri: String,
 }
 
 impl<'a> Asked<'a> {
@@ -99,6 +118,34 @@ impl<'a> Asked<'a> {
         own.is_some_and(query_has_token) || original.has_token
     }
 
+    /// The DPoP proof that came with the token. One beside a bearer token says nothing.
+    fn proof(
+        &self,
+        demand: &Demand<'_>,
+        original: OriginalRequest<'a>,
+    ) -> Result<Option<Proof<'a>>, Reason> {
+        if self.scheme == Scheme::Bearer {
+            return Ok(None);
+        }
+        let Some(proof) = proof::presented(self.request.headers())? else { return Ok(None) };
+        let uri = proof::original_uri(self.site, demand.origin.as_deref(), original);
+        match (original.method, uri) {
+            (Some(method), Some(uri)) => Ok(Some(Proof { proof, method, uri })),
+            _ => Err(Reason::RequestUnknown),
+        }
+    }
+
+    /// Who is asking the gateway.
+    fn caller<'p>(&self, proof: Option<&'p Proof<'_>>) -> Caller<'p> {
+        let source = peer::source(self.peer, self.request.headers(), &self.front.trusted_proxies);
+        let dpop = proof.map(|proof| PresentedProof {
+            proof: proof.proof,
+            method: proof.method,
+            uri: &proof.uri,
+        });
+        Caller { dpop, ..source.into() }
+    }
+
     /// Says no, and records why.
     fn refuse(
         &self,
@@ -106,10 +153,9 @@ impl<'a> Asked<'a> {
         demand: &Demand<'_>,
         original: OriginalRequest<'_>,
     ) -> Response<Full<Bytes>> {
-        let Self { front, site, request, peer } = self;
-        let source = peer::source(*peer, request.headers(), &front.trusted_proxies);
-        let turned_away =
-            front.engine.turn_away(&site.realm, &site.terms, source.into(), why.clone());
+        let Self { front, site, .. } = self;
+        let caller = self.caller(None);
+        let turned_away = front.engine.turn_away(&site.realm, &site.terms, caller, why.clone());
         let reference = turned_away.reference;
         tracing::debug!(
             %reference,
@@ -127,23 +173,77 @@ impl<'a> Asked<'a> {
                 response
             }
             Error::Refusal(refusal) => match refusal.reason {
-                // Not 400: gateways pass 401 and 403 on to the caller and take anything else for
-                // a failure of ours.
-                Reason::TokenTwice => {
-                    challenge(site, StatusCode::UNAUTHORIZED, ", error=\"invalid_request\"")
-                }
+                Reason::RequestUnknown => self.tell_of_unknown_request(),
                 Reason::ScopeInsufficient => {
                     // The characters of scope can stand in a quoted string as they are.
                     let error =
                         format!(", error=\"insufficient_scope\", scope=\"{}\"", demand.scope);
-                    challenge(site, StatusCode::FORBIDDEN, &error)
+                    self.challenge(StatusCode::FORBIDDEN, &error)
                 }
-                _ => challenge(site, StatusCode::UNAUTHORIZED, ", error=\"invalid_token\""),
+                // Not 400: gateways pass 401 and 403 on to the caller and take anything else for
+                // a failure of ours.
+                _ => {
+                    let error = format!(", error=\"{}\"", error_code(refusal));
+                    self.challenge(StatusCode::UNAUTHORIZED, &error)
+                }
             },
         };
-        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
-        put(response.headers_mut(), REFERENCE, reference.as_str());
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        put(headers, REFERENCE, reference.as_str());
+        proof::put_nonce(front, site, Err(why), headers);
         response
+    }
+
+    /// Not the caller's mistake, so no challenge, as in [`answer`].
+    fn tell_of_unknown_request(&self) -> Response<Full<Bytes>> {
+        const MISTAKE: &str = "The gateway does not say which method and URL the request has.";
+        let gateway = self.peer.ip().to_canonical();
+        self.front.mistakes.tell(&self.site.realm.realm().name, gateway, MISTAKE);
+        json(StatusCode::FORBIDDEN, "invalid_request", MISTAKE)
+    }
+
+    /// An answer with challenges, the one of the caller's own scheme first. Without an error for who
+    /// sent no token at all (RFC 6750 section 3.1). All in one field: gateways that copy it for their
+    /// callers often take only one.
+    fn challenge(&self, status: StatusCode, error: &str) -> Response<Full<Bytes>> {
+        let realm = self.site.realm.realm();
+        let challenge = |scheme: Scheme, error: &str| match scheme {
+            Scheme::Bearer => format!("Bearer realm=\"{}\"{error}", realm.name),
+            Scheme::Dpop => {
+                let known = realm.proving.profile.algorithms().iter();
+                let names: Vec<&str> = known.map(|algorithm| algorithm.name()).collect();
+                let names = names.join(" ");
+                format!("DPoP realm=\"{}\"{error}, algs=\"{names}\"", realm.name)
+            }
+        };
+        let own = challenge(self.scheme, error);
+        let challenges = match (status, self.scheme) {
+            (StatusCode::UNAUTHORIZED, Scheme::Bearer) => {
+                format!("{own}, {}", challenge(Scheme::Dpop, ""))
+            }
+            (StatusCode::UNAUTHORIZED, Scheme::Dpop) => {
+                format!("{own}, {}", challenge(Scheme::Bearer, ""))
+            }
+            // Under the other scheme the scope would be as small.
+            _ => own,
+        };
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        put(headers, WWW_AUTHENTICATE, &challenges);
+        response
+    }
+}
+
+/// What a refusal is called in a challenge (RFC 6750 section 3.1, RFC 9449 sections 7.1 and 9).
+fn error_code(refusal: &Refusal) -> &'static str {
+    match (refusal.kind, refusal.reason) {
+        (Kind::InvalidDpopProof, _) => "invalid_dpop_proof",
+        (Kind::UseDpopNonce, _) => "use_dpop_nonce",
+        (_, Reason::TokenTwice) => "invalid_request",
+        _ => "invalid_token",
     }
 }
 
@@ -151,6 +251,8 @@ impl<'a> Asked<'a> {
 struct Demand<'a> {
     scope: Scope,
     audiences: Vec<Cow<'a, str>>,
+    /// Where callers reach the gateway: scheme, host and port.
+    origin: Option<String>,
     /// The caller's path and query, where the gateway put them behind our own.
     behind: Option<&'a str>,
 }
@@ -158,7 +260,7 @@ struct Demand<'a> {
 impl<'a> Demand<'a> {
     fn read(site: &Site, request: &'a Request<Incoming>) -> Result<Self, &'static str> {
         let behind = behind_path(site, request);
-        let nothing = Self { scope: Scope::default(), audiences: Vec::new(), behind };
+        let nothing = Self { scope: Scope::default(), audiences: Vec::new(), origin: None, behind };
         match request.uri().query() {
             Some(query) if behind.is_none() => Self::of_query(query),
             Some(_) | None => Ok(nothing),
@@ -175,6 +277,7 @@ impl<'a> Demand<'a> {
         };
         let mut scope = String::new();
         let mut audiences = Vec::new();
+        let mut origin = None;
         for (name, value) in url::form_urlencoded::parse(own.as_bytes()) {
             match &*name {
                 "scope" | "audience" if value.is_empty() => {
@@ -187,13 +290,17 @@ impl<'a> Demand<'a> {
                     scope.push_str(&value);
                 }
                 "audience" => audiences.push(value),
+                "origin" => {
+                    let named = proof::named_origin(&value).filter(|_| origin.is_none());
+                    origin = Some(named.ok_or("The origin in the query is malformed.")?);
+                }
                 // Refused as what it is, once the headers have been looked at.
                 TOKEN_PARAMETER => {}
-                _ => return Err("The query may only have scope, audience and, last, for."),
+                _ => return Err("The query may only have scope, audience, origin and, last, for."),
             }
         }
         let scope = scope.parse().map_err(|_| "The scope in the query is malformed.")?;
-        Ok(Self { scope, audiences, behind })
+        Ok(Self { scope, audiences, origin, behind })
     }
 
     /// How this gateway wants to hear yes. Envoy, which is the one that puts the caller's path behind
@@ -222,11 +329,20 @@ fn behind_path<'a>(site: &Site, request: &'a Request<Incoming>) -> Option<&'a st
 
 enum Presented<'a> {
     Nothing,
-    Token(&'a str),
+    Token(Scheme, &'a str),
     Twice,
 }
 
-/// The token of the one `Authorization: Bearer` header (RFC 6750 section 2.1).
+impl Presented<'_> {
+    fn scheme(&self) -> Scheme {
+        match self {
+            Self::Token(scheme, _) => *scheme,
+            Self::Nothing | Self::Twice => Scheme::Bearer,
+        }
+    }
+}
+
+/// The token of the one `Authorization` header (RFC 6750 section 2.1, RFC 9449 section 7.1).
 fn presented(headers: &HeaderMap) -> Presented<'_> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let Some(only) = all.next() else { return Presented::Nothing };
@@ -238,11 +354,11 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
         Some(at) => value.split_at(at),
         None => (value, &[][..]),
     };
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
-        return Presented::Nothing;
-    }
+    let known = [Scheme::Bearer, Scheme::Dpop];
+    let is_this = |known: &Scheme| scheme.eq_ignore_ascii_case(known.name().as_bytes());
+    let Some(scheme) = known.into_iter().find(is_this) else { return Presented::Nothing };
     // An empty token, like one that is no text, does not hold: no more needs to be said of it.
-    Presented::Token(std::str::from_utf8(token.trim_ascii()).unwrap_or_default())
+    Presented::Token(scheme, std::str::from_utf8(token.trim_ascii()).unwrap_or_default())
 }
 
 fn passes(token: &ActiveToken, yes: StatusCode) -> Response<Full<Bytes>> {
@@ -281,17 +397,6 @@ fn encoded(text: &str) -> HeaderValue {
         }
     }
     HeaderValue::from_maybe_shared(Bytes::from(value)).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// An answer with a challenge; without an error for who sent no token at all (RFC 6750 section 3.1).
-fn challenge(site: &Site, status: StatusCode, error: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, NO_STORE);
-    let realm = &site.realm.realm().name;
-    put(headers, WWW_AUTHENTICATE, &format!("Bearer realm=\"{realm}\"{error}"));
-    response
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use jeton_engine::check::ActiveToken;
+use jeton_engine::confirmation::CNF;
 use jeton_engine::error::{Error, Fault};
 use jeton_engine::introspect::Introspected;
 use jeton_engine::realm::Realm;
@@ -61,7 +62,7 @@ fn members(realm: &Realm, token: Option<&ActiveToken>) -> Map<String, Value> {
         put("scope", says.scope.to_string().into());
     }
     put("client_id", says.client_id.as_str().into());
-    put("token_type", "Bearer".into());
+    put("token_type", says.confirmation.token_type().into());
     if let Some(expires_at) = says.expires_at {
         put("exp", expires_at.seconds().into());
     }
@@ -82,6 +83,10 @@ fn members(realm: &Realm, token: Option<&ActiveToken>) -> Map<String, Value> {
     put("iss", realm.issuer.as_str().into());
     if let Some(id) = &says.id {
         put("jti", (**id).into());
+    }
+    // RFC 8705 section 3.2, RFC 9449 section 6.2.
+    if let Some(confirmation) = says.confirmation.claim() {
+        put(CNF, confirmation);
     }
     for (name, value) in realm.claims.with(&client.claims) {
         put(name, value.clone());

@@ -10,6 +10,10 @@ pub(crate) struct OriginalRequest<'a> {
     pub(crate) method: Option<&'a str>,
     /// Its target: path and query.
     pub(crate) target: Option<&'a str>,
+    /// The scheme of its URL.
+    pub(crate) scheme: Option<&'a str>,
+    /// Host and perhaps port of its URL.
+    pub(crate) host: Option<&'a str>,
     /// Whether any target that the proxy names has a token in its query; also when they disagree,
     /// or a caller could hide one behind a header of its own.
     pub(crate) has_token: bool,
@@ -18,6 +22,8 @@ pub(crate) struct OriginalRequest<'a> {
 /// The parameter by which RFC 6750 section 2.3 once let tokens stand in URLs.
 pub(super) const TOKEN_PARAMETER: &str = "access_token";
 
+static SCHEMES: [HeaderName; 1] = [HeaderName::from_static("x-forwarded-proto")];
+static HOSTS: [HeaderName; 1] = [HeaderName::from_static("x-forwarded-host")];
 static METHODS: [HeaderName; 2] =
     [HeaderName::from_static("x-forwarded-method"), HeaderName::from_static("x-original-method")];
 static TARGETS: [HeaderName; 3] = [
@@ -42,6 +48,8 @@ impl<'a> OriginalRequest<'a> {
             method: one(own_method.into_iter().chain(said(headers, &METHODS))),
             has_token: targets.iter().flatten().any(|target| has_token(target)),
             target: one(targets.into_iter()),
+            scheme: one(said(headers, &SCHEMES)),
+            host: one(said(headers, &HOSTS)),
         }
     }
 

@@ -1,13 +1,15 @@
 //! A token request from its first byte to its last: take it whole; read, decide, write.
 
-use http::Request;
+use http::{HeaderMap, Request};
 use hyper::body::Incoming as IncomingBody;
 use jeton_dialect::{Answer, Incoming};
 use jeton_engine::error::{Fault, Reason, Refusal};
+use jeton_engine::request::{Caller, PresentedProof};
+use jeton_engine::token::Decision;
 
 use super::asker::Asker;
 use super::route::{Found, Path};
-use super::{Front, body};
+use super::{Front, body, proof};
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,31 @@ pub(crate) async fn answer(
     let asked = mount.dialect.read(&incoming);
     let asked = asked.as_ref().map(|asked| asked.request()).map_err(Clone::clone);
     let asked = asker.known().and(asked);
-    let decision = front.engine.decide(realm, &mount.terms, asker.caller(), asked).await;
-    Ok((mount.dialect.write(&decision, &head.headers), after))
+    let (proof, asked) = match proof::presented(&head.headers) {
+        Ok(proof) => (proof, asked),
+        Err(reason) => (None, asked.and(Err(reason.into()))),
+    };
+    let uri = proof.map(|_| proof::published_uri(&found.site, mount.dialect.path()));
+    let dpop = proof.zip(uri.as_deref()).map(|(proof, uri)| PresentedProof {
+        proof,
+        method: head.method.as_str(),
+        uri,
+    });
+    let caller = Caller { dpop, ..asker.caller() };
+    let decision = front.engine.decide(realm, &mount.terms, caller, asked).await;
+    Ok((write(front, found, &decision, &head.headers)?, after))
+}
+
+/// The dialect's answer, and the nonce, which is no matter of dialects: clients look for it under one
+/// name.
+fn write(
+    front: &Front,
+    found: &Found,
+    decision: &Decision,
+    asked_with: &HeaderMap,
+) -> Result<Answer, Fault> {
+    let mut answer = found.mount()?.dialect.write(decision, asked_with);
+    let outcome = decision.outcome.as_ref().map(|issued| &issued.confirmation);
+    proof::put_nonce(front, &found.site, outcome, &mut answer.headers);
+    Ok(answer)
 }

@@ -22,10 +22,16 @@ fn identity(answer: &Answer) -> Vec<Option<&str>> {
     IDENTITY.iter().map(|name| answer.header(name)).collect()
 }
 
-/// A no: bare, uncached, and without an identity.
+/// A no: bare, uncached, and without an identity. With 401 it names both ways of presenting a token.
 fn assert_challenged(answer: &Answer, status: u16, challenge: &str) {
+    let realm = challenge.split('"').nth(1).unwrap();
+    let algorithms = "EdDSA ES256 ES384 PS256 RS256";
+    let challenge = match status {
+        401 => format!("{challenge}, DPoP realm=\"{realm}\", algs=\"{algorithms}\""),
+        _ => challenge.to_owned(),
+    };
     assert_eq!((answer.status, answer.body.as_str()), (status, ""), "{answer:?}");
-    assert_eq!(answer.header("www-authenticate"), Some(challenge), "{answer:?}");
+    assert_eq!(answer.header("www-authenticate"), Some(&*challenge), "{answer:?}");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(identity(answer), [None; 4]);
 }
@@ -89,7 +95,7 @@ async fn without_a_token_there_is_a_challenge_without_an_error() {
     for realm in BOTH {
         let target = format!("/{realm}/oauth2/verify");
         let challenge = format!("Bearer realm=\"{realm}\"");
-        for headers in ["", "Authorization: Basic YTpi\r\n", "Authorization: DPoP x\r\n"] {
+        for headers in ["", "Authorization: Basic YTpi\r\n", "Authorization: DPoPs x\r\n"] {
             assert_challenged(&verify(&asking.running, &target, headers).await, 401, &challenge);
         }
     }

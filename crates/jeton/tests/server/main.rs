@@ -13,6 +13,7 @@ mod rfc7517;
 mod rfc7662;
 mod rfc8414;
 mod rfc9068;
+mod rfc9449;
 mod rfc9701;
 mod rotation;
 mod routing;
