@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use jeton_engine::request::AuthenticationMethod;
+use jeton_engine::request::{AssertionCredentials, AuthenticationMethod};
 use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
@@ -22,6 +22,8 @@ pub struct Wanted<'a> {
     /// Its secret; without one it is known by its certificate, and only says who it is (RFC 8705
     /// section 2).
     pub secret: Option<&'a str>,
+    /// An assertion that proves who it is, made for this one request.
+    pub assertion: Option<&'a str>,
     /// How it presents them; the dialect's first way when absent.
     pub method: Option<AuthenticationMethod>,
     /// The scope it asks for.
@@ -37,7 +39,7 @@ pub enum CannotAsk {
     /// The method needs a secret, and there is none.
     #[error("{0} needs the client's secret")]
     NoSecret(AuthenticationMethod),
-    /// The method needs a signed assertion, which is not ours to make.
+    /// The method needs a signed assertion, and there is none.
     #[error("{0} needs an assertion, which cannot be composed of an identifier and a secret")]
     Assertion(AuthenticationMethod),
     /// The dialect has no parameter for it.
@@ -54,8 +56,19 @@ enum Presenting<'a> {
     Basic(&'a str),
     /// With this secret among the parameters.
     Post(&'a str),
+    /// With this assertion among the parameters (RFC 7521 section 4.2).
+    Assertion(&'a str),
     /// By its name alone: a certificate proves it (RFC 8705 section 2).
     Name,
+}
+
+impl<'a> Presenting<'a> {
+    fn assertion(&self) -> Option<&'a str> {
+        match self {
+            Self::Assertion(assertion) => Some(assertion),
+            Self::Basic(_) | Self::Post(_) | Self::Name => None,
+        }
+    }
 }
 
 impl Dialect {
@@ -112,7 +125,8 @@ impl Dialect {
                 Err(CannotAsk::NoSecret(method))
             }
             (Some(method @ (M::ClientSecretJwt | M::PrivateKeyJwt)), _) => {
-                Err(CannotAsk::Assertion(method))
+                let assertion = wanted.assertion.ok_or(CannotAsk::Assertion(method))?;
+                Ok(Presenting::Assertion(assertion))
             }
             // The dialect knows no secrets at all.
             (None, Some(_)) => Err(CannotAsk::Method(M::ClientSecretPost)),
@@ -150,8 +164,12 @@ fn parameters<'a>(
         } else if at == ours.client_secret {
             match presenting {
                 Presenting::Post(secret) => Some(*secret),
-                Presenting::Basic(_) | Presenting::Name => None,
+                Presenting::Basic(_) | Presenting::Assertion(_) | Presenting::Name => None,
             }
+        } else if at == ours.client_assertion {
+            presenting.assertion()
+        } else if at == ours.client_assertion_type {
+            presenting.assertion().map(|_| AssertionCredentials::JWT_BEARER)
         } else if at == ours.scope {
             wanted.scope
         } else if at == ours.grant_type {
@@ -278,7 +296,7 @@ mod tests {
             let known = &dialect.terms().authentication;
             for method in by_secret.iter().filter(|method| known.contains(method)) {
                 let (method, secret) = (Some(*method), Some(SECRET));
-                let wanted = Wanted { client_id: ID, secret, method, scope: None };
+                let wanted = Wanted { client_id: ID, secret, assertion: None, method, scope: None };
                 let request = dialect.compose(&wanted).unwrap();
                 let incoming = Incoming {
                     method: &request.method,
@@ -301,7 +319,8 @@ mod tests {
     #[test]
     fn a_client_without_a_secret_only_says_who_it_is() {
         let dialects = Dialects::builtin().unwrap();
-        let wanted = Wanted { client_id: ID, secret: None, method: None, scope: None };
+        let wanted =
+            Wanted { client_id: ID, secret: None, assertion: None, method: None, scope: None };
         let request = dialects.get("rfc6749").unwrap().compose(&wanted).unwrap();
         assert!(!request.headers.contains_key(AUTHORIZATION));
         let body = String::from_utf8(request.body).unwrap();
@@ -313,7 +332,13 @@ mod tests {
         use AuthenticationMethod as M;
         let dialects = Dialects::builtin().unwrap();
         let compose = |method, secret| {
-            let wanted = Wanted { client_id: ID, secret, method: Some(method), scope: None };
+            let wanted = Wanted {
+                client_id: ID,
+                secret,
+                assertion: None,
+                method: Some(method),
+                scope: None,
+            };
             dialects.get("rfc6749").unwrap().compose(&wanted)
         };
         for method in [M::TlsClientAuth, M::SelfSignedTlsClientAuth] {
@@ -328,6 +353,31 @@ mod tests {
         }
         let refused = compose(M::ClientSecretBasic, None).map(|_| ());
         assert_eq!(refused, Err(CannotAsk::NoSecret(M::ClientSecretBasic)));
+    }
+
+    #[test]
+    fn an_assertion_goes_among_the_parameters_with_its_type_and_is_read_again() {
+        let dialects = Dialects::builtin().unwrap();
+        let compose = |name: &str, method| {
+            let assertion = Some("a.b.c");
+            let wanted = Wanted { client_id: ID, secret: None, assertion, method, scope: None };
+            dialects.get(name).unwrap().compose(&wanted)
+        };
+        for method in [AuthenticationMethod::PrivateKeyJwt, AuthenticationMethod::ClientSecretJwt] {
+            let request = compose("rfc6749", Some(method)).unwrap();
+            assert!(!request.headers.contains_key(AUTHORIZATION));
+            let (method, headers) = (&request.method, &request.headers);
+            let incoming = Incoming { method, query: None, headers, body: Ok(&request.body) };
+            let asked = dialects.get("rfc6749").unwrap().read(&incoming).unwrap();
+            let Credentials::Assertion(presented) = asked.request().credentials else {
+                panic!("nobody")
+            };
+            assert_eq!((presented.client_id, presented.assertion), (Some(ID), "a.b.c"));
+            assert_eq!(presented.assertion_type, AssertionCredentials::JWT_BEARER);
+        }
+        let method = AuthenticationMethod::PrivateKeyJwt;
+        let refused = compose("dt-growth", Some(method)).map(|_| ());
+        assert_eq!(refused, Err(CannotAsk::Method(method)));
     }
 
     #[test]
@@ -353,7 +403,8 @@ mod tests {
     fn what_the_dialect_has_no_word_for_is_told() {
         let dialects = Dialects::builtin().unwrap();
         let compose = |name: &str, method, scope| {
-            let wanted = Wanted { client_id: ID, secret: Some(SECRET), method, scope };
+            let wanted =
+                Wanted { client_id: ID, secret: Some(SECRET), assertion: None, method, scope };
             dialects.get(name).unwrap().compose(&wanted).map(|_| ())
         };
         let basic = Some(AuthenticationMethod::ClientSecretBasic);

@@ -10,22 +10,26 @@ use clap_complete::Shell;
 
 use crate::config::{Colour, Config, Problems};
 
+mod as_client;
 mod client;
 mod completions;
 mod config;
 mod dev;
 mod dialect;
+mod dpop;
 mod explain;
 mod failure;
 mod fetch;
 mod init;
 mod key;
+mod metadata;
 mod moment;
 mod new_file;
 mod open;
 mod output;
 mod secret_input;
 pub mod serve;
+mod signing_key;
 mod token;
 
 use client::ClientCommand;

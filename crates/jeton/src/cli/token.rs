@@ -45,8 +45,15 @@ pub(super) enum TokenCommand {
   printf %s \"$SECRET\" | jeton token get --token-endpoint http://127.0.0.1:8080/main/oauth2/token \\
       --client-id partner-7 --client-secret-stdin --scope read
   jeton token get --token-endpoint http://127.0.0.1:8080/auth/v1/token --dialect dt-growth \\
-      --client-id partner-7 --client-secret-file partner-7.secret")]
-    Get(get::Get),
+      --client-id partner-7 --client-secret-file partner-7.secret
+  jeton token get --issuer https://auth.example.com/main --client-id partner-9 --key-file partner-9.key --dpop
+  jeton token get --issuer https://auth.example.com/main --client-id ci --assertion-file token.jwt
+  jeton token get --issuer https://auth.example.com/main --client-id partner-10 \\
+      --tls-certificate partner-10.pem --tls-key partner-10.key
+
+An answer of `use_dpop_nonce` is obeyed once. With --json the thumbprint of the DPoP key stands beside the answer
+(`dpop_jkt`).")]
+    Get(Box<get::Get>),
     /// Hold a signed token on standard input against a JWK set: exit code 0 when it is valid, 1 when not
     #[command(after_help = "Example:
   printf %s \"$TOKEN\" | jeton token verify --jwks http://127.0.0.1:8080/main/.well-known/jwks.json --audience orders")]
@@ -55,7 +62,7 @@ pub(super) enum TokenCommand {
     #[command(after_help = "Example:
   printf %s \"$TOKEN\" | jeton token introspect --introspection-endpoint http://127.0.0.1:8080/main/oauth2/introspect \\
       --client-id orders --client-secret-file orders.secret --json")]
-    Introspect(introspect::Introspect),
+    Introspect(Box<introspect::Introspect>),
     /// Revoke a token by its identifier; every server obeys within a second
     #[command(after_help = "Example:
   jeton token revoke TOKEN_ID --realm staff")]

@@ -152,7 +152,7 @@ fn a_client_known_by_its_certificate_sends_its_identifier_and_no_secret() {
     stage
         .place
         .jeton_reading(&[&introspect[..], &ada[..2]].concat(), b"t0ken\n")
-        .failed(2, &["neither a client secret nor a certificate"]);
+        .failed(2, &["nothing proves who the client is"]);
 }
 
 #[test]

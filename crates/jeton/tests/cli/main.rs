@@ -5,6 +5,7 @@
 mod clients;
 mod crash;
 mod dev;
+mod getting;
 mod help;
 mod https;
 mod keys;

@@ -127,7 +127,13 @@ fn wrong_clients(
     let others = secrets.iter().filter(|(id, _)| ["disabled", "locked", "revoked"].contains(id));
     said.extend(others.map(|(id, secret)| (*id, secret.as_str())));
     let compose = |(client_id, secret): (&str, &str)| {
-        let wanted = Wanted { client_id, secret: Some(secret), method: Some(method), scope: None };
+        let wanted = Wanted {
+            client_id,
+            secret: Some(secret),
+            assertion: None,
+            method: Some(method),
+            scope: None,
+        };
         let shown: String = client_id.chars().take(12).collect();
         (format!("as {shown:?}"), dialect.compose(&wanted).unwrap())
     };
@@ -266,7 +272,8 @@ async fn every_mistake_is_refused_in_the_words_of_every_dialect() {
             dialect.terms().authentication.iter().filter(|method| method.shows_secret());
         for method in by_secret {
             let (secret, method) = (Some(secrets[0].1.as_str()), Some(*method));
-            let wanted = Wanted { client_id: "partner", secret, method, scope: None };
+            let wanted =
+                Wanted { client_id: "partner", secret, assertion: None, method, scope: None };
             let right = dialect.compose(&wanted).unwrap();
             let send = async |request: &Request| {
                 let mut line = Line::open(running.public_address()).await;

@@ -3,8 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_engine::clock::{Clock, Time};
+use jeton_engine::confirmation::CNF;
 use serde_json::{Map, Value, json};
 
+use super::verify::bound_to;
 use crate::cli::failure::Failure;
 use crate::cli::moment;
 use crate::cli::output::{Cell, Form, Output};
@@ -110,6 +112,9 @@ fn print_jwt(
     }
     for (name, value) in claims {
         facts.push((name.clone(), claim_cell(name, value, now)));
+    }
+    for (to, thumbprint) in bound_to(claims.get(CNF)) {
+        facts.push(("bound to".to_owned(), Cell::new(format!("{to}: {thumbprint}"))));
     }
     if expires.is_none() {
         facts.push(("exp".to_owned(), Cell::bad("absent: it does not say that it ever expires")));

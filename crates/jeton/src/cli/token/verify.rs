@@ -4,10 +4,11 @@ use std::path::Path;
 
 use clap::Args;
 use jeton_engine::clock::{Clock, Time};
+use jeton_engine::confirmation::CNF;
 use jeton_engine::jose::JwkSet;
 use jeton_engine::jose::jws::{Verified, verify_compact};
 use jeton_engine::jose::jwt::Claims;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::failure::Failure;
 use crate::cli::fetch::Trust;
@@ -109,6 +110,20 @@ fn check(
     Ok((verified, claims))
 }
 
+/// What a token's `cnf` binds it to, in words, with the thumbprint.
+pub(super) fn bound_to(confirmation: Option<&Value>) -> Vec<(&'static str, String)> {
+    let members = confirmation.and_then(Value::as_object).into_iter().flatten();
+    let bound = members.map(|(name, value)| {
+        let to = match name.as_str() {
+            "jkt" => "a DPoP key",
+            "x5t#S256" => "a certificate",
+            _ => "something else",
+        };
+        (to, value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    });
+    bound.collect()
+}
+
 fn print(verified: &Verified, claims: Option<&Claims>, output: Output) -> Result<(), Failure> {
     if output.form() == Form::Json {
         return output.json(&json!({
@@ -121,5 +136,9 @@ fn print(verified: &Verified, claims: Option<&Claims>, output: Output) -> Result
     }
     let key = verified.header.key_id.as_deref().unwrap_or("a key without identifier");
     output.line(&format!("valid\t{}\t{key}", verified.header.algorithm))?;
+    // RFC 7800 section 3: the signature alone does not make whoever brings it the right one.
+    for (to, thumbprint) in bound_to(claims.and_then(|claims| claims.value(CNF))) {
+        output.line(&format!("bound to\t{to}\t{thumbprint}"))?;
+    }
     output.remark("Whether it was revoked, or its client disabled, only introspection tells.")
 }
