@@ -12,6 +12,8 @@ mod alike;
 mod asserting;
 #[path = "engine/assertion_keys.rs"]
 mod assertion_keys;
+#[path = "engine/assertion_once.rs"]
+mod assertion_once;
 #[path = "engine/assertions.rs"]
 mod assertions;
 #[path = "engine/certificates.rs"]
@@ -20,6 +22,8 @@ mod certificates;
 mod check;
 #[path = "engine/dpop.rs"]
 mod dpop;
+#[path = "engine/federated.rs"]
+mod federated;
 #[path = "engine/follow.rs"]
 mod follow;
 #[path = "engine/guesses.rs"]
@@ -40,6 +44,8 @@ mod proving;
 mod revoke;
 #[path = "engine/rotate.rs"]
 mod rotate;
+#[path = "engine/secret_jwt.rs"]
+mod secret_jwt;
 #[path = "engine/secrets.rs"]
 mod secrets;
 #[path = "engine/stage.rs"]

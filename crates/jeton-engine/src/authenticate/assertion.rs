@@ -101,8 +101,9 @@ fn name<'a>(deciding: Deciding<'a>, presented: &Presented<'_>) -> Result<Named<'
     if issuer == Some(&realm.issuer) {
         return Err(Reason::AssertionIssuer);
     }
-    let header = presented.jws.header();
-    let method = match header.algorithm.is_symmetric() {
+    let trusted = issuer.and_then(|issuer| federated::Issuer::find(deciding, issuer));
+    let algorithm = presented.jws.header().algorithm;
+    let method = match algorithm.is_symmetric() && trusted.is_none() {
         true => AuthenticationMethod::ClientSecretJwt,
         false => AuthenticationMethod::PrivateKeyJwt,
     };
@@ -112,10 +113,10 @@ fn name<'a>(deciding: Deciding<'a>, presented: &Presented<'_>) -> Result<Named<'
     if !profile.allows_method(method) {
         return Err(Reason::AuthenticationProfile);
     }
-    if !header.algorithm.is_symmetric() && !profile.allows(header.algorithm) {
+    if method == AuthenticationMethod::PrivateKeyJwt && !profile.allows(algorithm) {
         return Err(Reason::AssertionAlgorithm);
     }
-    if let Some(issuer) = issuer.and_then(|issuer| federated::Issuer::find(deciding, issuer)) {
+    if let Some(issuer) = trusted {
         let clients = federated::clients(deciding, &issuer, presented)?;
         return Ok(Named::Subject(issuer, clients));
     }
