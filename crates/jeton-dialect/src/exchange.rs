@@ -34,6 +34,9 @@ pub struct Exchange {
     pub times: u32,
     /// Where the caller is.
     pub source: IpAddr,
+    /// Whether the request shows something that only holds at that time; such an exchange cannot be
+    /// replayed at another.
+    pub expires: bool,
     /// What breaks on our side meanwhile; such an exchange cannot be replayed elsewhere.
     pub breaks: Option<Breaks>,
     /// The request.
@@ -156,6 +159,7 @@ struct Directives {
     seed: u64,
     times: u32,
     source: IpAddr,
+    expires: bool,
     breaks: Option<Breaks>,
     body_hex: bool,
     pad: usize,
@@ -180,6 +184,7 @@ fn read(lines: &mut Lines<'_>, finder: &mut Finder<'_>) -> Option<Exchange> {
         seed: directives.seed,
         times: directives.times,
         source: directives.source,
+        expires: directives.expires,
         breaks: directives.breaks,
         request: request?,
         response: response?,
@@ -187,12 +192,14 @@ fn read(lines: &mut Lines<'_>, finder: &mut Finder<'_>) -> Option<Exchange> {
 }
 
 fn directives(lines: &mut Lines<'_>, finder: &mut Finder<'_>) -> Directives {
-    const KNOWN: [&str; 7] = ["time", "seed", "times", "source", "breaks", "body-hex", "pad"];
+    const KNOWN: [&str; 8] =
+        ["time", "seed", "times", "source", "expires", "breaks", "body-hex", "pad"];
     let mut read = Directives {
         time: TIME,
         seed: SEED,
         times: 1,
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        expires: false,
         breaks: None,
         body_hex: false,
         pad: 0,
@@ -213,6 +220,7 @@ fn directives(lines: &mut Lines<'_>, finder: &mut Finder<'_>) -> Directives {
             "source" => value.parse().ok().map(|source| read.source = source),
             "pad" => value.parse().ok().map(|pad| read.pad = pad),
             "body-hex" => value.is_empty().then(|| read.body_hex = true),
+            "expires" => value.is_empty().then(|| read.expires = true),
             "breaks" => match value {
                 "store" => Some(Breaks::Store),
                 "capacity" => Some(Breaks::Capacity),
@@ -243,6 +251,7 @@ fn usage(name: &str) -> &'static str {
         "times" => "write a whole number from 1, such as `@times 101`",
         "source" => "write an address, such as `@source 203.0.113.9`",
         "pad" => "write a whole number, such as `@pad 70000`",
+        "expires" => "write `@expires` alone; `@time` says when it holds",
         "body-hex" => "write `@body-hex` alone; the hex digits stand in the body",
         _ => "write `@breaks store` or `@breaks capacity`",
     }
@@ -356,6 +365,16 @@ mod tests {
     fn odd_bytes_are_said_in_hex_and_long_bodies_by_padding() {
         let text = "# x\n@body-hex\n@pad 2\n\nPOST / HTTP/1.1\n\nefbb bf\n7B\n---\nHTTP/1.1 400\n";
         assert_eq!(parse("a.http", text).unwrap().request.body, b"\xef\xbb\xbf{  ");
+    }
+
+    #[test]
+    fn a_request_may_show_what_expires() {
+        let parse = |words: &str| {
+            parse("a.http", &format!("# x\n{words}\nPOST / HTTP/1.1\n\n---\nHTTP/1.1 400\n"))
+        };
+        assert!(parse("@expires\n").unwrap().expires);
+        assert!(!parse("").unwrap().expires);
+        assert!(parse("@expires soon\n").is_err());
     }
 
     #[test]

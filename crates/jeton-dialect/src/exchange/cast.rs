@@ -4,6 +4,7 @@
 use std::fmt;
 
 use ipnet::IpNet;
+use jeton_engine::client::proof::PublicKeys;
 use jeton_engine::clock::Time;
 use jeton_engine::jose::Algorithm;
 use jeton_engine::name::{Audience, ClientId, Subject};
@@ -42,8 +43,10 @@ pub struct CastKey {
 pub struct CastClient {
     /// Its identifier.
     pub id: ClientId,
-    /// Its secret.
-    pub secret: CastSecret,
+    /// Its secret; a client with keys has none.
+    pub secret: Option<CastSecret>,
+    /// Its public keys, for `private_key_jwt`.
+    pub jwks: Option<PublicKeys>,
     /// What people call it.
     pub name: Option<String>,
     /// What its tokens are about.
@@ -110,7 +113,7 @@ impl Cast {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
-        toml::from_str(text).map_err(|error| {
+        let cast: Self = toml::from_str(text).map_err(|error| {
             let mut finder = Finder::new(file, text);
             let remedy = "see \"Exchanges\" in `jeton dialect guide`";
             let span = error.span().unwrap_or(0..0);
@@ -124,7 +127,15 @@ impl Cast {
             };
             finder.at(&span, message, remedy);
             finder.finish()
-        })
+        })?;
+        let mut bare = cast.clients.iter();
+        match bare.find(|client| client.secret.is_some() == client.jwks.is_some()) {
+            Some(client) => {
+                let message = format!("client {} must have either `secret` or `jwks`", client.id);
+                Err(Problems::with_file(file, message))
+            }
+            None => Ok(cast),
+        }
     }
 }
 
@@ -148,6 +159,22 @@ fn moment<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Time>, D::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_has_a_secret_or_keys() {
+        const KEYS: &str = r#"jwks = { keys = [{ kty = "OKP", crv = "Ed25519", x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }] }"#;
+        for (words, is_right) in [
+            ("secret = \"s\"", true),
+            (KEYS, true),
+            ("", false),
+            (&*format!("secret = \"s\"\n{KEYS}"), false),
+            ("jwks = { keys = [] }", false),
+            ("jwks = { keys = [{ kty = \"oct\", k = \"c2VjcmV0\" }] }", false),
+        ] {
+            let cast = Cast::parse("cast.toml", &format!("[[client]]\nid = \"a\"\n{words}\n"));
+            assert_eq!(cast.is_ok(), is_right, "{words}");
+        }
+    }
 
     #[test]
     fn a_mistake_names_the_value_that_is_wrong() {

@@ -4,6 +4,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use jeton_dialect::exchange::{CastClient, CastKey, CastState};
 use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::proof::{ClientKeys, Proof};
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::Time;
 use jeton_engine::key::KeyStatus;
@@ -50,11 +51,11 @@ async fn provision(wanted: &CastClient, realm: &Realm, opened: &Opened) -> Resul
 
 fn client(wanted: &CastClient, realm: &RealmName, now: Time) -> Result<Client, NameError> {
     let mut secrets = Vec::new();
-    if wanted.state != CastState::Revoked {
+    if let Some(secret) = wanted.secret.as_ref().filter(|_| wanted.state != CastState::Revoked) {
         secrets.push(Secret {
             id: "demo".parse()?,
             name: None,
-            digest: fast_digest(wanted.secret.reveal()),
+            digest: fast_digest(secret.reveal()),
             created_at: now,
             expires_at: wanted.secret_expires_at,
             last_used_at: None,
@@ -78,7 +79,7 @@ fn client(wanted: &CastClient, realm: &RealmName, now: Time) -> Result<Client, N
         audiences: wanted.audiences.clone(),
         lifetime: wanted.lifetime,
         claims: CustomClaims::default(),
-        proof: None,
+        proof: proof(wanted),
         networks: wanted.networks.clone(),
         authentication: wanted.authentication.clone(),
         secrets,
@@ -86,6 +87,12 @@ fn client(wanted: &CastClient, realm: &RealmName, now: Time) -> Result<Client, N
         changed_at: now,
         revision: 1,
     })
+}
+
+/// What a client of the cast proves itself with where it has no secret.
+fn proof(wanted: &CastClient) -> Option<Box<Proof>> {
+    let keys = Some(ClientKeys::Jwks(wanted.jwks.clone()?));
+    Some(Box::new(Proof { keys, ..Proof::default() }))
 }
 
 /// Everybody knows these secrets, so a slow hash would protect nothing and only delay the start.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use jeton_dialect::exchange::CastSecret;
 use jeton_engine::client::Client;
 use serde_json::{Value, json};
 
@@ -128,7 +129,7 @@ fn realm(stage: &Stage<'_>, clients: &[Client], place: &Place<'_>) -> Value {
     let exchange = stage.script.first_token();
     let members = stage.script.cast.clients.iter().zip(clients);
     let clients: Vec<_> =
-        members.map(|(wanted, client)| member(client, wanted.secret.reveal())).collect();
+        members.map(|(wanted, client)| member(client, wanted.secret.as_ref())).collect();
     json!({
         "realm": stage.name(),
         "issuer": issuer,
@@ -141,13 +142,16 @@ fn realm(stage: &Stage<'_>, clients: &[Client], place: &Place<'_>) -> Value {
     })
 }
 
-fn member(client: &Client, secret: &str) -> Value {
+fn member(client: &Client, secret: Option<&CastSecret>) -> Value {
     let shown = ShownClient::new(client, Clock::System.now());
     json!({
         "client_id": client.id,
-        "client_secret": secret,
-        // Without a secret it is as good as gone, whatever else it may be.
-        "status": if client.secrets.is_empty() { "revoked" } else { shown.status() },
+        "client_secret": secret.map(CastSecret::reveal),
+        // Without the secret that it is to have it is as good as gone, whatever else it may be.
+        "status": match secret {
+            Some(_) if client.secrets.is_empty() => "revoked",
+            _ => shown.status(),
+        },
         "name": client.name,
         "subject": client.subject(),
         "scope": client.scope,

@@ -88,18 +88,18 @@ pub(super) fn run(replay: &Replay, folder: &Folder, output: Output) -> Result<()
     let own = replay.secret.read()?;
     let own = replay.client_id.as_deref().zip(own.as_deref().map(String::as_str));
     let mut outcomes = Vec::new();
+    let mut reached = false;
     for (name, exchange) in &script.exchanges {
         let outcome = match prepare(exchange, &script, own) {
             Ok(request) => play(&folder.dialect, &target, exchange, &request),
             Err(reason) => Outcome::Skipped(reason),
         };
-        if outcomes.is_empty()
-            && let Outcome::Broken(error) = &outcome
-        {
+        if !reached && let Outcome::Broken(error) = &outcome {
             return Err(Failure::failed(error.as_str())
                 .at(&replay.url)
                 .next("is the server running? jeton serve; for built-in dialects, jeton dev"));
         }
+        reached |= !matches!(outcome, Outcome::Skipped(_));
         if output.form() != Form::Json {
             print(name, exchange, &outcome, output)?;
         }
@@ -116,6 +116,9 @@ fn prepare(
 ) -> Result<Request, &'static str> {
     if exchange.breaks.is_some() {
         return Err("it needs a server that is broken");
+    }
+    if exchange.expires {
+        return Err("what it shows has expired by now");
     }
     if !exchange.source.is_loopback() {
         return Err("it needs a caller at another address");

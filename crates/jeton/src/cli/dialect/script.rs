@@ -39,18 +39,21 @@ impl Script {
         if problems.is_empty() { Ok(Self { cast, exchanges }) } else { Err(problems) }
     }
 
-    /// The identifier and the secret of the first client that may have tokens.
+    /// The identifier and the secret of the first client that has one and may have tokens.
     pub(in crate::cli) fn principal(&self) -> Option<(&str, &str)> {
         let mut enabled =
             self.cast.clients.iter().filter(|client| client.state == CastState::Enabled);
-        enabled.next().map(|client| (client.id.as_str(), client.secret.reveal()))
+        enabled.find_map(|client| Some((client.id.as_str(), client.secret.as_ref()?.reveal())))
     }
 
     /// The exchange that shows best how a token is asked for: the one with the shortest name that
     /// begins with `accepted`, or else the first that is answered with a token.
     pub(in crate::cli) fn first_token(&self) -> Option<&Exchange> {
         let plain = self.exchanges.iter().filter(|(_, exchange)| {
-            exchange.breaks.is_none() && exchange.times == 1 && exchange.source.is_loopback()
+            exchange.breaks.is_none()
+                && !exchange.expires
+                && exchange.times == 1
+                && exchange.source.is_loopback()
         });
         let named = plain.clone().filter(|(name, _)| name.starts_with("accepted"));
         let plainest = named.min_by_key(|(name, _)| name.len());
