@@ -238,6 +238,8 @@ reasons! {
     TargetNotAllowed, "target_not_allowed", InvalidTarget, "the client may not have tokens for this resource or audience";
     TokenNotTheirs, "token_not_theirs", Forbidden, "the token was issued to another client";
     TokenInvalid, "token_invalid", Forbidden, "the token does not hold (unknown, expired or revoked, or its client disabled), or is for another audience";
+    TokenCertificateMissing, "token_certificate_missing", Forbidden, "the token is bound to a certificate, and the gateway passed none on";
+    TokenCertificateOther, "token_certificate_other", Forbidden, "the token is bound to another certificate than the one that the gateway passed on";
     TokenBound, "token_bound", Forbidden, "the token is bound to a key, and was sent as a bearer token";
     TokenUnbound, "token_unbound", Forbidden, "the token is bound to no key, and was sent under the scheme DPoP";
     TokenKeyOther, "token_key_other", Forbidden, "the DPoP proof is by another key than the one that the token is bound to";

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::check::ActiveToken;
-use crate::confirmation::Confirmation;
+use crate::confirmation::{Confirmation, Thumbprint};
 use crate::deciding::Deciding;
 use crate::dpop::prove;
 use crate::engine::Engine;
@@ -114,6 +114,7 @@ fn possession(
     confirmation: &Confirmation,
     access: &Access<'_>,
 ) -> Result<Option<ToSpend>, Reason> {
+    certificate(deciding, confirmation.certificate)?;
     let Some(key) = confirmation.key else {
         return match access.scheme {
             Scheme::Bearer => Ok(None),
@@ -131,4 +132,16 @@ fn possession(
         return Err(Reason::TokenKeyOther);
     }
     Ok(Some(proven.spend))
+}
+
+/// Whether the caller showed the gateway the certificate that the token is bound to (RFC 8705
+/// section 3). Not which chain it has, nor until when it is valid: that was asked when the token
+/// was issued, and is the gateway's to ask again.
+fn certificate(deciding: Deciding<'_>, bound_to: Option<Thumbprint>) -> Result<(), Reason> {
+    let Some(bound_to) = bound_to else { return Ok(()) };
+    let shown = deciding.caller.certificate.ok_or(Reason::TokenCertificateMissing)?;
+    if shown.thumbprint() != bound_to {
+        return Err(Reason::TokenCertificateOther);
+    }
+    Ok(())
 }

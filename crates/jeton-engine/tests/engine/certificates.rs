@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jeton_engine::certificate::{CertificateName, Chain, ClientCertificate};
 use jeton_engine::client::proof::{Binding, ClientKeys, Proof, PublicKeys, SenderConstraint};
 use jeton_engine::client::{Client, ClientStatus, Lock};
-use jeton_engine::error::{Kind, Reason};
+use jeton_engine::error::{Error, Kind, Reason};
 use jeton_engine::jose::{Algorithm, JwkSet, VerifyingKey};
 use jeton_engine::key_source::{KeyLocation, KeySource, KeysUnavailable};
 use jeton_engine::manage::{NewClient, NewSecret, NewToken};
@@ -18,6 +18,7 @@ use jeton_engine::request::{
     AuthenticationMethod, Caller, Credentials, TokenQuestion, TokenRequest,
 };
 use jeton_engine::token::Decision;
+use jeton_engine::verify::{Access, Requirement, Scheme};
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData as _, SanType};
 
@@ -410,6 +411,35 @@ async fn a_client_of_secrets_has_its_tokens_bound_and_is_refused_where_it_must_a
         // The certificate is no help to a wrong secret.
         let wrong = stage.ask_showing(&terms(), &Ask::new("orders", "x"), Some(&shown)).await;
         assert_eq!(kind(&wrong), Kind::InvalidClient);
+    }
+}
+
+#[tokio::test]
+async fn a_bound_token_passes_a_gateway_with_its_certificate_alone() {
+    let new = bound_to_certificate(by_subject("CN=orders,O=Acme"), Binding::Required);
+    let stage = with(new).await;
+    let (certificate, renewed) = (good(), good());
+    let issued = ask(&stage, "orders", Some(&certificate)).await.outcome.unwrap();
+    let verify = async |shown, scheme| {
+        let token = issued.access_token.reveal();
+        let access = Access { scheme, token, requirement: Requirement::default() };
+        let verified = stage.engine.verify(&stage.state(), &terms(), caller(shown), &access).await;
+        match verified {
+            Ok(_) => None,
+            Err(Error::Refusal(refusal)) => Some(refusal.reason),
+            Err(Error::Fault(fault)) => panic!("{fault}"),
+        }
+    };
+    // Twice, for what is remembered of a token must not stand for the certificate.
+    for _ in 0..2 {
+        assert_eq!(verify(Some(&certificate), Scheme::Bearer).await, None);
+        let other = Some(Reason::TokenCertificateOther);
+        assert_eq!(verify(Some(&renewed), Scheme::Bearer).await, other);
+        let missing = Some(Reason::TokenCertificateMissing);
+        assert_eq!(verify(None, Scheme::Bearer).await, missing);
+        assert_eq!(verify(None, Scheme::Dpop).await, missing);
+        let unbound = Some(Reason::TokenUnbound);
+        assert_eq!(verify(Some(&certificate), Scheme::Dpop).await, unbound);
     }
 }
 

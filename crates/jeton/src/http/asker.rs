@@ -1,6 +1,6 @@
 //! Who is asking: where the caller is and which certificate it showed, to us or to a trusted proxy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -37,6 +37,12 @@ impl Asker {
             }
         };
         Self { source, certificate }
+    }
+
+    /// The one whose request a gateway asks about. Whatever the connection shows is the gateway's own,
+    /// trusted or not.
+    pub(crate) fn behind(front: &Front, gateway: SocketAddr, headers: &HeaderMap) -> Self {
+        Self::of(front, &Peer { address: gateway, certificate: None }, headers)
     }
 
     /// In the engine's words.

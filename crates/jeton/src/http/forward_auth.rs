@@ -27,6 +27,7 @@ use jeton_engine::request::{Caller, PresentedProof};
 use jeton_engine::scope::Scope;
 use jeton_engine::verify::{Access, Requirement, Scheme};
 
+use super::asker::Asker;
 use super::endpoint::VERIFY;
 use super::original::{OriginalRequest, TOKEN_PARAMETER, query_has_token};
 use super::refusal::{NO_STORE, REFERENCE, json, put, retry_later};
@@ -46,7 +47,9 @@ pub(crate) async fn answer(
     peer: SocketAddr,
 ) -> Response<Full<Bytes>> {
     let presented = presented(request.headers());
-    let asked = Asked { front, site, request, peer, scheme: presented.scheme() };
+    let asker = Asker::behind(front, peer, request.headers());
+    let scheme = presented.scheme();
+    let asked = Asked { front, site, request, peer, asker: &asker, scheme };
     let demand = match Demand::read(site, request) {
         Ok(demand) => demand,
         // Not the caller's mistake, so no challenge: no other token would help. Its operator is told.
@@ -92,6 +95,7 @@ struct Asked<'a> {
     site: &'a Site,
     request: &'a Request<Incoming>,
     peer: SocketAddr,
+    asker: &'a Asker,
     /// Under which the caller hears what is wrong.
     scheme: Scheme,
 }
@@ -136,14 +140,13 @@ impl<'a> Asked<'a> {
     }
 
     /// Who is asking the gateway.
-    fn caller<'p>(&self, proof: Option<&'p Proof<'_>>) -> Caller<'p> {
-        let source = peer::source(self.peer, self.request.headers(), &self.front.trusted_proxies);
+    fn caller<'p>(&'p self, proof: Option<&'p Proof<'_>>) -> Caller<'p> {
         let dpop = proof.map(|proof| PresentedProof {
             proof: proof.proof,
             method: proof.method,
             uri: &proof.uri,
         });
-        Caller { dpop, ..source.into() }
+        Caller { dpop, ..self.asker.caller() }
     }
 
     /// Says no, and records why.

@@ -12,6 +12,7 @@ mod rfc7009;
 mod rfc7517;
 mod rfc7662;
 mod rfc8414;
+mod rfc8705;
 mod rfc9068;
 mod rfc9449;
 mod rfc9701;

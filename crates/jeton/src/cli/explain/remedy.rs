@@ -88,6 +88,8 @@ remedies! {
     TokenNotTheirs, "Let the client revoke it that the token was issued to, or revoke it by its identifier: `jeton token revoke TOKEN_ID`.";
     RateLimited, "Keep a token until it expires instead of fetching one a call. The realm's limits can be changed: [realm.R.limits].";
     TokenInvalid, "Let the client get a new token for this gateway's audience; `jeton token inspect` tells what the old one says.";
+    TokenCertificateMissing, "Let the client show its certificate to the gateway, and the gateway pass it on: name the header in server.client_certificate_header and the gateway in server.trusted_proxies.";
+    TokenCertificateOther, "Use the token with the certificate that it was asked for with. If the certificate was renewed, get a new token; if not, find out how somebody else came by it.";
     TokenBound, "Send the token as `Authorization: DPoP`, with a proof by its key in the DPoP header. If the client does so, look for a gateway that rewrites the header.";
     TokenUnbound, "Send the token as `Authorization: Bearer`, or get a bound one by sending a DPoP proof to the token endpoint: `jeton client show ID` tells whether proofs bind.";
     TokenKeyOther, "Sign proofs with the key that the token was asked for with. If the client did, its token has been used by somebody else: revoke it.";
