@@ -44,6 +44,7 @@ fn client() -> Arc<Client> {
         authentication: Vec::new(),
         claims: CustomClaims::default(),
         proof: None,
+        registration: None,
         secrets: Vec::new(),
         created_at: NOW,
         changed_at: NOW,

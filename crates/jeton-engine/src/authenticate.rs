@@ -78,7 +78,7 @@ fn welcome(deciding: Deciding<'_>, live: &LiveClient) {
 }
 
 /// The refusal of a client that exists.
-fn known(reason: Reason, client: &Client) -> Refusal {
+pub(crate) fn known(reason: Reason, client: &Client) -> Refusal {
     let mut refusal = Refusal::from(reason);
     refusal.client_id = Some(client.id.clone());
     refusal

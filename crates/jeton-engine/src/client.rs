@@ -11,6 +11,7 @@ use crate::claims::CustomClaims;
 use crate::client::proof::{Proof, SenderConstraint};
 use crate::clock::Time;
 use crate::name::{Audience, ClientId, RealmName, SecretId, Subject};
+use crate::registration::Registration;
 use crate::request::AuthenticationMethod;
 use crate::scope::Scope;
 use crate::terms::Lifetime;
@@ -45,6 +46,8 @@ pub struct Client {
     /// What it proves itself with where it does not show a secret, and what its tokens are bound
     /// to. Boxed, for most clients have nothing of it, and all are held in memory.
     pub proof: Option<Box<Proof>>,
+    /// What is kept of it because it registered itself; boxed for the same reason.
+    pub registration: Option<Box<Registration>>,
     /// What it adds to its tokens, where the dialect leaves their shape to the realm.
     pub claims: CustomClaims,
     /// Its secrets, the oldest first.

@@ -246,6 +246,15 @@ reasons! {
     RequestUnknown, "request_unknown", Forbidden, "the gateway does not say which method and URL the request has, so no DPoP proof can be checked";
     ScopeInsufficient, "scope_insufficient", Forbidden, "the token holds, but lacks scope that the gateway asks for";
     TokenTwice, "token_twice", InvalidRequest, "the token was sent twice, or in the URL";
+    RegistrationTokenMissing, "registration_token_missing", Forbidden, "registering needs a token, and none came with the request";
+    InitialTokenWrong, "initial_token_wrong", Forbidden, "the initial access token is unknown, expired, revoked or used up";
+    RegistrationTokenWrong, "registration_token_wrong", Forbidden, "no client that registered itself has this identifier and this registration access token";
+    MetadataInvalid, "metadata_invalid", InvalidRequest, "the client metadata are not allowed (RFC 7591 section 2)";
+    RedirectUriInvalid, "redirect_uri_invalid", InvalidRequest, "a redirection URI in the client metadata is malformed";
+    StatementInvalid, "statement_invalid", InvalidRequest, "the software statement is missing, malformed, expired, wrongly signed or for somebody else";
+    StatementUnapproved, "statement_unapproved", InvalidRequest, "the software statement is of an issuer that the realm does not trust";
+    RegistrationsFull, "registrations_full", Forbidden, "as many clients have registered themselves as the realm allows";
+    RegistrationLimited, "registration_limited", RateLimited, "the source or the realm has used up its registrations for now";
     RateLimited, "rate_limited", RateLimited, "the client has used up its requests for now";
     SourceSlowed, "source_slowed", SlowDown, "too many wrong guesses came from this address; it waits";
 }

@@ -128,8 +128,12 @@ event_kinds! {
     IntrospectionRefused, "introspection_refused";
     RevocationRefused, "revocation_refused";
     AccessRefused, "access_refused";
+    RegistrationRefused, "registration_refused";
     TokenMade, "token_made";
     TokenRevoked, "token_revoked";
+    RegistrationTokenMade, "registration_token_made";
+    RegistrationTokenRevoked, "registration_token_revoked";
+    ClientRegistered, "client_registered";
     ClientCreated, "client_created";
     ClientChanged, "client_changed";
     ClientEnabled, "client_enabled";

@@ -44,6 +44,7 @@ pub mod manage;
 pub mod master_key;
 pub mod name;
 pub mod realm;
+pub mod registration;
 pub mod request;
 pub mod scope;
 pub mod store;

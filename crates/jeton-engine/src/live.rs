@@ -28,6 +28,7 @@ use crate::master_key::MasterKey;
 use crate::name::{ClientId, RealmName};
 use crate::realm::Realm;
 use crate::realm::proving::{TrustedIssuer, TrustedKeys};
+use crate::registration::RegistrationWindows;
 use crate::sealed::SealingKey;
 use crate::store::{Store, StoreError};
 use crate::token::TokenDigest;
@@ -95,6 +96,8 @@ pub(crate) struct Memory {
     pub(crate) nonces: NonceKey,
     /// Requests counted against the limits of each source address.
     pub(crate) source_windows: SourceWindows,
+    /// Registrations counted against their limits.
+    pub(crate) registering: RegistrationWindows,
     /// What tokens say that were seen before.
     pub(crate) said: Cache<TokenDigest, Arc<Says>>,
     /// Tokens that were revoked and have not expired, and when they will.
@@ -115,6 +118,7 @@ impl Memory {
             sealing: SealingKey::new(master_key, realm),
             nonces: NonceKey::new(master_key, realm),
             source_windows: SourceWindows::new(),
+            registering: RegistrationWindows::new(),
             said: Cache::new(SAID_MAX),
             revoked: papaya::HashMap::new(),
         };

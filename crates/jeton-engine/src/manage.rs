@@ -4,6 +4,7 @@
 mod clients;
 mod keys;
 mod proof;
+mod registration;
 mod secrets;
 mod tokens;
 
@@ -204,6 +205,17 @@ pub struct NewToken {
     pub lifetime: Option<Lifetime>,
     /// What it may be used for; all that the client may have when absent.
     pub scope: Option<Scope>,
+}
+
+/// An initial access token to be made.
+#[derive(Clone, Debug)]
+pub struct NewRegistrationToken {
+    /// The scope that clients registered with it may have; the realm's when empty.
+    pub scope: Scope,
+    /// How many clients can be registered with it.
+    pub uses: u32,
+    /// From when on it is refused.
+    pub expires_at: Option<Time>,
 }
 
 /// A key brought along.

@@ -1,11 +1,13 @@
 //! Realms: what configuration says of one.
 
 pub mod proving;
+pub mod registration;
 
 use crate::claims::CustomClaims;
 use crate::limit::Limit;
 use crate::name::{Audience, RealmName};
 use crate::realm::proving::Proving;
+use crate::realm::registration::Registering;
 use crate::rotate::Rotation;
 use crate::scope::Scope;
 use crate::terms::{Lifetime, TokenShape};
@@ -33,6 +35,8 @@ pub struct Realm {
     pub lifetime_longest: Lifetime,
     /// How its clients prove who they are, and what their tokens are bound to.
     pub proving: Proving,
+    /// Whether and how clients may register themselves.
+    pub registration: Option<Registering>,
     /// When its signing keys are rotated.
     pub rotation: Rotation,
     /// The limits of each client; the dialect's when absent, none when empty.

@@ -12,6 +12,7 @@ use crate::error::Fault;
 use crate::event::{Event, Reference};
 use crate::key::KeyRecord;
 use crate::name::{ClientId, KeyId, RealmName, TokenId};
+use crate::registration::InitialAccessToken;
 use crate::spent::Spent;
 use crate::token::{TokenDigest, TokenRecord};
 
@@ -51,6 +52,51 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&ClientId>,
         count: u32,
     ) -> Result<Vec<Client>, StoreError>;
+
+    /// Adds a client that registered itself, uses the initial access token `through` once, and keeps
+    /// the event: all of it or, with any other answer than [`Admitted::Registered`], nothing. Of many
+    /// that use a token at once, on however many servers, no more are registered than it has uses.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the realm already has a client with this identifier.
+    async fn register_client(
+        &self,
+        client: &Client,
+        through: Option<&TokenId>,
+        clients_max: u32,
+        event: &Event,
+    ) -> Result<Admitted, StoreError>;
+
+    /// Adds an initial access token and the event that tells of it. Not a change: nobody has it in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the realm already has one with this identifier or digest.
+    async fn add_initial_access_token(
+        &self,
+        token: &InitialAccessToken,
+        event: &Event,
+    ) -> Result<(), StoreError>;
+
+    /// The initial access token with this digest, used up and expired ones included as long as they are kept.
+    async fn initial_access_token(
+        &self,
+        realm: &RealmName,
+        digest: &TokenDigest,
+    ) -> Result<Option<InitialAccessToken>, StoreError>;
+
+    /// A realm's initial access tokens, the oldest first.
+    async fn initial_access_tokens(
+        &self,
+        realm: &RealmName,
+    ) -> Result<Vec<InitialAccessToken>, StoreError>;
+
+    /// Deletes an initial access token and keeps the event. Says whether there was one.
+    async fn delete_initial_access_token(
+        &self,
+        realm: &RealmName,
+        id: &TokenId,
+        event: &Event,
+    ) -> Result<bool, StoreError>;
 
     /// Keeps when secrets were last right; an earlier moment than the stored one, and a client or
     /// secret that is gone, are passed over. Not a change: nobody is told.
@@ -175,10 +221,21 @@ pub trait Store: Send + Sync + 'static {
 pub struct Horizon {
     /// Tokens that expired before this.
     pub tokens: Time,
-    /// Events and changes from before this.
+    /// Events and changes from before this, and initial access tokens that expired before this.
     pub events: Time,
     /// What was spent and need not be remembered since before this.
     pub spent: Time,
+}
+
+/// What came of registering a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is there now.
+    Registered,
+    /// The initial access token has no use left, has expired at `event.at` or is not there.
+    TokenUsedUp,
+    /// As many clients that registered themselves are there as there may be.
+    Full,
 }
 
 /// Which tokens to list.

@@ -40,6 +40,12 @@ mod lockout;
 mod manage;
 #[path = "engine/proving.rs"]
 mod proving;
+#[path = "engine/registering.rs"]
+mod registering;
+#[path = "engine/registration.rs"]
+mod registration;
+#[path = "engine/registration_management.rs"]
+mod registration_management;
 #[path = "engine/revoke.rs"]
 mod revoke;
 #[path = "engine/rotate.rs"]

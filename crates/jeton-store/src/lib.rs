@@ -4,6 +4,7 @@
 //! [`PostgresStore`] the one for several servers. Both let what many callers wait for share one
 //! commit; readers never wait for it.
 
+mod admitted;
 mod error;
 mod migrate;
 mod postgres;

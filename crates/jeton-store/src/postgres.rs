@@ -9,6 +9,7 @@ mod events;
 mod expired;
 mod keys;
 mod listener;
+mod registrations;
 mod row;
 mod schema;
 mod spent;
@@ -28,8 +29,9 @@ use jeton_engine::clock::Time;
 use jeton_engine::event::{Event, Reference};
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
+use jeton_engine::registration::InitialAccessToken;
 use jeton_engine::spent::Spent;
-use jeton_engine::store::{Changes, Horizon, Revision, Store, StoreError, TokenFilter};
+use jeton_engine::store::{Admitted, Changes, Horizon, Revision, Store, StoreError, TokenFilter};
 use jeton_engine::token::{TokenDigest, TokenRecord};
 use parking_lot::RwLock;
 use tokio::sync::mpsc::error::TrySendError;
@@ -40,6 +42,7 @@ pub use self::address::{AddressError, PostgresAddress};
 use self::connect::{Connections, Dialer};
 use self::spent::Spending;
 use self::writer::{Act, Addition, Counts, Desk, Job};
+use crate::admitted;
 use crate::error::OpenError;
 use crate::sqlite::Activity;
 
@@ -274,6 +277,55 @@ impl Store for PostgresStore {
         let lent = self.readers.lend().await?;
         let page = lent.in_time(clients::page(&lent, realm, after, count)).await;
         lent.settle(page)
+    }
+
+    async fn register_client(
+        &self,
+        client: &Client,
+        through: Option<&TokenId>,
+        clients_max: u32,
+        event: &Event,
+    ) -> Result<Admitted, StoreError> {
+        let act = (client.clone(), through.cloned(), clients_max, event.clone());
+        self.acts.write(Act::RegisterClient(Box::new(act))).await.map(admitted::of_count)
+    }
+
+    async fn add_initial_access_token(
+        &self,
+        token: &InitialAccessToken,
+        event: &Event,
+    ) -> Result<(), StoreError> {
+        let act = Act::AddInitialAccessToken(Box::new((token.clone(), event.clone())));
+        self.act(act).await.map(drop)
+    }
+
+    async fn initial_access_token(
+        &self,
+        realm: &RealmName,
+        digest: &TokenDigest,
+    ) -> Result<Option<InitialAccessToken>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let found = lent.in_time(registrations::one(&lent, realm, digest)).await;
+        lent.settle(found)
+    }
+
+    async fn initial_access_tokens(
+        &self,
+        realm: &RealmName,
+    ) -> Result<Vec<InitialAccessToken>, StoreError> {
+        let lent = self.readers.lend().await?;
+        let all = lent.in_time(registrations::all(&lent, realm)).await;
+        lent.settle(all)
+    }
+
+    async fn delete_initial_access_token(
+        &self,
+        realm: &RealmName,
+        id: &TokenId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let act = (realm.clone(), id.clone(), event.clone());
+        self.act(Act::DeleteInitialAccessToken(Box::new(act))).await
     }
 
     async fn note_secret_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ mod connect;
 mod events;
 mod keys;
 mod reader;
+mod registrations;
 mod row;
 mod schema;
 mod spent;
@@ -28,8 +29,9 @@ use jeton_engine::clock::Time;
 use jeton_engine::event::{Event, Reference};
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
+use jeton_engine::registration::InitialAccessToken;
 use jeton_engine::spent::Spent;
-use jeton_engine::store::{Changes, Horizon, Revision, Store, StoreError, TokenFilter};
+use jeton_engine::store::{Admitted, Changes, Horizon, Revision, Store, StoreError, TokenFilter};
 use jeton_engine::token::{TokenDigest, TokenRecord};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::error::TrySendError;
@@ -37,6 +39,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::reader::Readers;
 use self::writer::{Counts, Job, Write, Writer};
+use crate::admitted;
 use crate::error::OpenError;
 
 /// Where a database is.
@@ -249,6 +252,53 @@ impl Store for SqliteStore {
         self.readers
             .read(move |connection| clients::page(connection, &realm, after.as_ref(), count))
             .await
+    }
+
+    async fn register_client(
+        &self,
+        client: &Client,
+        through: Option<&TokenId>,
+        clients_max: u32,
+        event: &Event,
+    ) -> Result<Admitted, StoreError> {
+        let write = (client.clone(), through.cloned(), clients_max, event.clone());
+        self.write(Write::RegisterClient(Box::new(write))).await.map(admitted::of_count)
+    }
+
+    async fn add_initial_access_token(
+        &self,
+        token: &InitialAccessToken,
+        event: &Event,
+    ) -> Result<(), StoreError> {
+        let write = Write::AddInitialAccessToken(Box::new((token.clone(), event.clone())));
+        self.write(write).await.map(drop)
+    }
+
+    async fn initial_access_token(
+        &self,
+        realm: &RealmName,
+        digest: &TokenDigest,
+    ) -> Result<Option<InitialAccessToken>, StoreError> {
+        let (realm, digest) = (realm.clone(), *digest);
+        self.readers.read(move |connection| registrations::one(connection, &realm, &digest)).await
+    }
+
+    async fn initial_access_tokens(
+        &self,
+        realm: &RealmName,
+    ) -> Result<Vec<InitialAccessToken>, StoreError> {
+        let realm = realm.clone();
+        self.readers.read(move |connection| registrations::all(connection, &realm)).await
+    }
+
+    async fn delete_initial_access_token(
+        &self,
+        realm: &RealmName,
+        id: &TokenId,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let write = (realm.clone(), id.clone(), event.clone());
+        self.write(Write::DeleteInitialAccessToken(Box::new(write))).await.map(is_some)
     }
 
     async fn note_secret_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError> {

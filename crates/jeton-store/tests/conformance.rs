@@ -20,6 +20,8 @@ mod clients;
 mod feed;
 #[path = "conformance/keys.rs"]
 mod keys;
+#[path = "conformance/registrations.rs"]
+mod registrations;
 #[path = "conformance/round_trip.rs"]
 mod round_trip;
 #[path = "conformance/sample.rs"]
@@ -77,6 +79,14 @@ macro_rules! conformance {
                 old_events_and_changes_are_removed
                 no_more_is_removed_than_asked
                 events_are_found_by_their_reference;
+            registrations: a_token_comes_back_as_it_was_added
+                a_token_is_added_once
+                a_deleted_token_lets_nobody_in
+                a_registered_client_comes_back_and_its_token_has_a_use_less
+                a_token_ends_with_its_last_use_and_with_its_time
+                of_many_last_uses_at_once_one_registers
+                no_more_are_registered_than_there_may_be
+                only_expired_tokens_are_removed;
             spent: what_is_spent_once_is_spent_in_its_realm
                 all_are_spent_or_none
                 of_many_that_spend_the_same_at_once_one_does

@@ -27,6 +27,7 @@ mod problem;
 mod proving;
 mod raw;
 mod realms;
+mod registration;
 pub mod settings;
 mod shown;
 mod tls;

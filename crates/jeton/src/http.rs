@@ -40,6 +40,7 @@ pub(crate) mod peer;
 mod proof;
 mod question;
 mod refusal;
+mod registration;
 mod revoke;
 pub(crate) mod route;
 mod token;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jeton::config::{self, Config, Database, MasterKeySource, Origin, Problems};
 use jeton_engine::engine::Settings;
 use jeton_engine::jose::Algorithm;
+use jeton_engine::realm::registration::{Admission, Statements};
+use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::rotate::Rotation;
 use jeton_engine::terms::{Lifetime, TokenShape};
 
@@ -104,7 +106,7 @@ client = ["600 a minute"]
 source = "none"
 
 [realm.main.registration]
-enabled = false
+enabled = "no"
 
 [realm.Other]
 issuer = "https://other.example.com"
@@ -269,10 +271,24 @@ fn a_token_may_live_for_ever_only_where_every_dialect_permits_it() {
 }
 
 #[test]
-fn sections_of_later_versions_are_refused_with_a_sentence() {
-    let section = "[realm.main.registration]
-enabled = false";
-    assert_refused(&main_with(section), "is not available in this version of jeton");
+fn registration_is_off_unless_it_is_enabled_and_open_only_with_a_word_of_danger() {
+    let with = |text: &str| main_with(&format!("[realm.main.registration]\n{text}"));
+    let rules = |text: &str| assert_taken(text).realms[0].realm.registration.clone();
+    assert_eq!(rules(MAIN), None);
+    assert_eq!(rules(&with("enabled = false\nclients_max = 5")), None);
+    let enabled = rules(&with("enabled = true")).unwrap();
+    assert_eq!(enabled.initial_access_token, Admission::Token);
+    assert_eq!((enabled.statements, enabled.clients_max), (Statements::Off, 1000));
+    assert_eq!(enabled.source_limits, ["30/min".parse().unwrap()]);
+    assert_eq!(enabled.realm_limits, ["300/min".parse().unwrap()]);
+    assert!(enabled.methods.contains(&AuthenticationMethod::ClientSecretBasic));
+    let open = assert_taken(&with("enabled = true\ninitial_access_token = \"danger-open\""));
+    assert!(open.warnings.to_string().contains("anybody who reaches the realm"));
+    assert_refused(&with("enabled = \"true\""), "must be true or false");
+    assert_refused(&with("initial_access_token = \"open\""), "must not be \"open\"");
+    assert_refused(&with("clients_max = 0"), "must be from 1 to");
+    assert_refused(&with("enabled = true\nsoftware_statements = \"required\""), "trusts no issuer");
+    assert_refused(&with("limits.realm = [\"many\"]"), "must look like");
 }
 
 #[test]

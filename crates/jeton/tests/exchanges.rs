@@ -42,6 +42,7 @@ fn realm() -> Realm {
         lifetime: None,
         lifetime_max: None,
         lifetime_longest: Lifetime::Never,
+        registration: None,
         proving: Proving::default(),
         rotation: Rotation::default(),
         client_limits: None,

@@ -30,6 +30,17 @@ impl Manage {
         realm: &Realm,
         new: NewClient,
     ) -> Result<(Client, Option<MadeSecret>), ManageError> {
+        let (client, made) = self.make_client(realm, new).await?;
+        self.add(&client).await?;
+        Ok((client, made))
+    }
+
+    /// Makes a client that is not kept yet, and its first secret unless it is to have none.
+    pub(super) async fn make_client(
+        &self,
+        realm: &Realm,
+        new: NewClient,
+    ) -> Result<(Client, Option<MadeSecret>), ManageError> {
         let now = self.parts.clock.now();
         let id = match new.id {
             Some(id) => id,
@@ -52,6 +63,7 @@ impl Manage {
             authentication: proof::ways(new.authentication, &new.proof),
             claims: new.claims,
             proof: boxed(new.proof),
+            registration: None,
             secrets: Vec::new(),
             created_at: now,
             changed_at: now,
@@ -67,7 +79,6 @@ impl Manage {
                 Some(self.add_secret(&mut client, secret, name, new.secret_expires_at).await?)
             }
         };
-        self.add(&client).await?;
         Ok((client, made))
     }
 
@@ -180,6 +191,10 @@ impl Manage {
             replace(&mut client.name, name.as_ref());
             replace(&mut client.subject, change.subject.as_ref());
             replace(&mut client.scope, change.scope.as_ref());
+            if let (Some(scope), Some(registration)) = (&change.scope, &mut client.registration) {
+                // What an operator gives or takes, the client does not give itself again.
+                registration.scope_max = Some(scope.clone());
+            }
             replace(&mut client.audiences, change.audiences.as_ref());
             replace(&mut client.lifetime, change.lifetime.as_ref());
             replace(&mut client.networks, change.networks.as_ref());
@@ -302,7 +317,7 @@ fn change_proof(place: &mut Option<Box<Proof>>, change: &ProofChange) {
 }
 
 /// Nothing is kept of a proof that says nothing.
-fn boxed(proof: Proof) -> Option<Box<Proof>> {
+pub(super) fn boxed(proof: Proof) -> Option<Box<Proof>> {
     (!proof.is_empty()).then(|| Box::new(proof))
 }
 
@@ -312,7 +327,7 @@ fn replace<T: Clone>(place: &mut T, new: Option<&T>) {
     }
 }
 
-fn check(realm: &Realm, client: &Client) -> Result<(), ManageError> {
+pub(super) fn check(realm: &Realm, client: &Client) -> Result<(), ManageError> {
     const AUDIENCES_MAX: usize = 64;
     const NETWORKS_MAX: usize = 256;
     check_scope(realm, &client.scope)?;
@@ -330,7 +345,7 @@ fn check(realm: &Realm, client: &Client) -> Result<(), ManageError> {
     }
 }
 
-fn check_scope(realm: &Realm, scope: &Scope) -> Result<(), ManageError> {
+pub(super) fn check_scope(realm: &Realm, scope: &Scope) -> Result<(), ManageError> {
     if realm.scopes.is_empty() || realm.scopes.covers(scope) {
         return Ok(());
     }

@@ -301,6 +301,7 @@ pub(crate) fn realm() -> Realm {
         token: TokenShape::stored(),
         claims: "{}".parse().unwrap(),
         proving: Proving::default(),
+        registration: None,
         lifetime: None,
         lifetime_max: None,
         lifetime_longest: Lifetime::seconds(3600),

@@ -18,10 +18,26 @@ CREATE TABLE client (
     authentication   text,
     claims           text,  -- a JSON object, as it was written
     proof            text,  -- a JSON object; absent when it would be empty
+    registration     text,  -- a JSON object; of a client that registered itself
     created_at       bigint NOT NULL,
     changed_at       bigint NOT NULL,
     revision         bigint NOT NULL,
     PRIMARY KEY (realm, id)
+);
+
+CREATE INDEX client_registered ON client (realm) WHERE registration IS NOT NULL;
+
+CREATE TABLE initial_access_token (
+    seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    realm      text COLLATE "C" NOT NULL,
+    id         text COLLATE "C" NOT NULL,
+    digest     bytea  NOT NULL CHECK (octet_length(digest) = 32),  -- SHA-256
+    scope      text   NOT NULL,
+    uses_left  bigint NOT NULL CHECK (uses_left >= 0),
+    created_at bigint NOT NULL,
+    expires_at bigint,
+    UNIQUE (realm, id),
+    UNIQUE (realm, digest)
 );
 
 CREATE TABLE secret (

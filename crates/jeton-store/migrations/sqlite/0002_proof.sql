@@ -1,7 +1,23 @@
--- Proof instead of secrets: keys, certificates, other issuers' assertions, bound tokens, and what
--- was used up.
+-- Proof instead of secrets: keys, certificates, other issuers' assertions, bound tokens, what was
+-- used up, and clients that register themselves.
 
 ALTER TABLE client ADD COLUMN proof TEXT;  -- a JSON object; absent when it would be empty
+ALTER TABLE client ADD COLUMN registration TEXT;  -- a JSON object; of a client that registered itself
+
+CREATE INDEX client_registered ON client (realm) WHERE registration IS NOT NULL;
+
+CREATE TABLE initial_access_token (
+    seq        INTEGER PRIMARY KEY,
+    realm      TEXT    NOT NULL,
+    id         TEXT    NOT NULL,
+    digest     BLOB    NOT NULL CHECK (length(digest) = 32),  -- SHA-256
+    scope      TEXT    NOT NULL,
+    uses_left  INTEGER NOT NULL CHECK (uses_left >= 0),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    UNIQUE (realm, id),
+    UNIQUE (realm, digest)
+) STRICT;
 
 -- Made anew, for one of three kinds of secret is there now, and a CHECK cannot be changed.
 CREATE TABLE secret_0002 (

@@ -20,7 +20,7 @@ use super::{changes, events, tokens};
 /// A client with its secrets, a row a secret, or one without any.
 const SELECT: &str = "SELECT client.realm, client.id, client.name, subject, status, role, lock, \
     locked_until, scope, audiences, lifetime_seconds, networks, authentication, claims, proof, \
-    client.created_at, changed_at, revision, secret.id, secret.name, generated, supplied, sealed, \
+    registration, client.created_at, changed_at, revision, secret.id, secret.name, generated, supplied, sealed, \
     secret.created_at, expires_at, last_used_at";
 
 const SECRETS: &str =
@@ -40,8 +40,8 @@ pub(super) async fn add(
 ) -> Result<u64, Trouble> {
     let sql = "INSERT INTO client (realm, id, name, subject, status, role, lock, \
         locked_until, scope, audiences, lifetime_seconds, networks, authentication, claims, \
-        proof, created_at, changed_at, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-        $11, $12, $13, $14, $15, $16, $17, $18)";
+        proof, registration, created_at, changed_at, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+        $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     match write(connection, sql, client).await {
         Err(Trouble::Postgres(error)) if is_duplicate(&error) => {
             return Err(StoreError::Exists.into());
@@ -60,8 +60,9 @@ pub(super) async fn replace(
 ) -> Result<u64, Trouble> {
     let sql = "UPDATE client SET name = $3, subject = $4, status = $5, role = $6, lock = $7, \
         locked_until = $8, scope = $9, audiences = $10, lifetime_seconds = $11, networks = $12, \
-        authentication = $13, claims = $14, proof = $15, created_at = $16, changed_at = $17, \
-        revision = $18 WHERE realm = $1 AND id = $2 AND revision = $18 - 1";
+        authentication = $13, claims = $14, proof = $15, registration = $16, \
+        created_at = $17, changed_at = $18, revision = $19 \
+        WHERE realm = $1 AND id = $2 AND revision = $19 - 1";
     let place = [(&client.realm.as_str() as _, Type::TEXT), (&client.id.as_str() as _, Type::TEXT)];
     if write(connection, sql, client).await? == 0 {
         let there = connection
@@ -199,7 +200,7 @@ fn gather(rows: &[Row], realm: &RealmName) -> Result<Vec<Client>, Trouble> {
 }
 
 /// How many columns tell of the client itself.
-const CLIENT_COLUMNS: usize = 18;
+const CLIENT_COLUMNS: usize = 19;
 
 async fn write(
     connection: &tokio_postgres::Client,
@@ -239,6 +240,7 @@ async fn write(
         (&list_text(&client.authentication)? as _, Type::TEXT),
         (&(!client.claims.is_empty()).then(|| client.claims.to_string()) as _, Type::TEXT),
         (&client.proof.as_ref().map(ToString::to_string) as _, Type::TEXT),
+        (&client.registration.as_ref().map(ToString::to_string) as _, Type::TEXT),
         (&client.created_at.milliseconds() as _, Type::INT8),
         (&client.changed_at.milliseconds() as _, Type::INT8),
         (&integer(client.revision)? as _, Type::INT8),
@@ -332,6 +334,7 @@ fn read(columns: &mut Columns<'_>, realm: &RealmName) -> Result<Client, Trouble>
         authentication: columns.list()?,
         claims: columns.parsed_if_any()?.unwrap_or_default(),
         proof: columns.parsed_if_any()?.map(Box::new),
+        registration: columns.parsed_if_any()?.map(Box::new),
         secrets: Vec::new(),
         created_at: columns.time()?,
         changed_at: columns.time()?,

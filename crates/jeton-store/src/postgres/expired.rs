@@ -15,6 +15,10 @@ const SPENT: &str = "WITH gone AS MATERIALIZED (SELECT realm, id FROM spent WHER
     ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED) \
     DELETE FROM spent USING gone WHERE spent.realm = gone.realm AND spent.id = gone.id";
 
+const INITIAL_ACCESS_TOKENS: &str = "WITH gone AS MATERIALIZED (SELECT seq FROM \
+    initial_access_token WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) \
+    DELETE FROM initial_access_token USING gone WHERE initial_access_token.seq = gone.seq";
+
 const EVENTS: &str = "WITH gone AS MATERIALIZED (SELECT ctid FROM event WHERE at < $1 \
     ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED) \
     DELETE FROM event USING gone WHERE event.ctid = gone.ctid";
@@ -29,6 +33,7 @@ pub(super) async fn remove(client: &Client, before: &Horizon, count: u32) -> Res
     for (sql, before) in [
         (TOKENS, before.tokens),
         (SPENT, before.spent),
+        (INITIAL_ACCESS_TOKENS, before.events),
         (EVENTS, before.events),
         (CHANGES, before.events),
     ] {

@@ -8,6 +8,7 @@ use jeton_engine::client::{Client, SecretUse};
 use jeton_engine::event::Event;
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
+use jeton_engine::registration::InitialAccessToken;
 use jeton_engine::store::StoreError;
 use jeton_engine::token::TokenRecord;
 use tokio::sync::mpsc::Receiver;
@@ -16,7 +17,7 @@ use tokio::sync::{Mutex, oneshot, watch};
 use super::connect::{Connections, Lent};
 use super::spent::Spending;
 use super::trouble::Trouble;
-use super::{changes, clients, events, keys, spent, tokens};
+use super::{changes, clients, events, keys, registrations, spent, tokens};
 
 /// What is added and never meets anything else: many share one statement.
 pub(super) enum Addition {
@@ -29,6 +30,9 @@ pub(super) enum Act {
     AddClient(Box<(Client, Event)>),
     ReplaceClient(Box<(Client, Event)>),
     DeleteClient(Box<(RealmName, ClientId, Event)>),
+    RegisterClient(Box<(Client, Option<TokenId>, u32, Event)>),
+    AddInitialAccessToken(Box<(InitialAccessToken, Event)>),
+    DeleteInitialAccessToken(Box<(RealmName, TokenId, Event)>),
     NoteSecretUses(Vec<SecretUse>),
     AddKey(Box<(KeyRecord, Event)>),
     AddFirstKey(Box<(KeyRecord, Event)>),
@@ -268,7 +272,13 @@ fn certain(lent: &Lent) -> Result<(), Trouble> {
 }
 
 fn is_news((job, outcome): (&Job<Act>, &Outcome)) -> bool {
-    let is_change = !matches!(job.write, Act::NoteSecretUses(_) | Act::KeepToken(_));
+    let is_change = !matches!(
+        job.write,
+        Act::NoteSecretUses(_)
+            | Act::KeepToken(_)
+            | Act::AddInitialAccessToken(_)
+            | Act::DeleteInitialAccessToken(_)
+    );
     is_change && matches!(outcome, Ok(1..))
 }
 
@@ -295,6 +305,15 @@ impl Act {
             Self::AddClient(act) => clients::add(client, &act.0, &act.1).await,
             Self::ReplaceClient(act) => clients::replace(client, &act.0, &act.1).await,
             Self::DeleteClient(act) => clients::delete(client, &act.0, &act.1, &act.2).await,
+            Self::RegisterClient(act) => {
+                let (new, through, clients_max, event) = &**act;
+                let through = through.as_ref();
+                registrations::register(client, new, (through, *clients_max), event).await
+            }
+            Self::AddInitialAccessToken(act) => registrations::add(client, &act.0, &act.1).await,
+            Self::DeleteInitialAccessToken(act) => {
+                registrations::delete(client, &act.0, &act.1, &act.2).await
+            }
             Self::NoteSecretUses(uses) => clients::note_uses(client, uses).await,
             Self::AddKey(act) => keys::add(client, &act.0, &act.1).await,
             Self::AddFirstKey(act) => keys::add_first(client, &act.0, &act.1).await,

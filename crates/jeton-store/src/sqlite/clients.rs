@@ -17,8 +17,8 @@ use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events, tokens};
 
 const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, \
-    audiences, lifetime_seconds, networks, authentication, claims, proof, created_at, \
-    changed_at, revision";
+    audiences, lifetime_seconds, networks, authentication, claims, proof, registration, \
+    created_at, changed_at, revision";
 
 const SECRET_COLUMNS: &str =
     "client_id, id, name, generated, supplied, sealed, created_at, expires_at, last_used_at";
@@ -33,10 +33,10 @@ const ROLES: &[(&str, ClientRole)] =
 pub(super) fn add(connection: &Connection, client: &Client, event: &Event) -> Result<u64, Trouble> {
     let sql = "INSERT INTO client (realm, id, name, subject, status, role, lock, \
         locked_until, scope, audiences, lifetime_seconds, networks, authentication, claims, proof, \
-        created_at, changed_at, revision) \
+        registration, created_at, changed_at, revision) \
         VALUES (:realm, :id, :name, :subject, :status, :role, :lock, :locked_until, :scope, \
-        :audiences, :lifetime, :networks, :authentication, :claims, :proof, :created_at, :changed_at, \
-        :revision)";
+        :audiences, :lifetime, :networks, :authentication, :claims, :proof, :registration, :created_at, \
+        :changed_at, :revision)";
     match write(connection, sql, client) {
         Err(Trouble::Sqlite(error)) if is_duplicate(&error) => {
             return Err(StoreError::Exists.into());
@@ -56,7 +56,8 @@ pub(super) fn replace(
     let sql = "UPDATE client SET name = :name, subject = :subject, status = :status, role = :role, \
         lock = :lock, locked_until = :locked_until, scope = :scope, audiences = :audiences, \
         lifetime_seconds = :lifetime, networks = :networks, authentication = :authentication, \
-        claims = :claims, proof = :proof, created_at = :created_at, changed_at = :changed_at, revision = :revision \
+        claims = :claims, proof = :proof, registration = :registration, created_at = :created_at, \
+        changed_at = :changed_at, revision = :revision \
         WHERE realm = :realm AND id = :id AND revision = :revision - 1";
     if write(connection, sql, client)? == 0 {
         let exists = connection
@@ -207,6 +208,7 @@ fn write(connection: &Connection, sql: &str, client: &Client) -> Result<usize, T
         ":authentication": list_text(&client.authentication)?,
         ":claims": (!client.claims.is_empty()).then(|| client.claims.to_string()),
         ":proof": client.proof.as_ref().map(ToString::to_string),
+        ":registration": client.registration.as_ref().map(ToString::to_string),
         ":created_at": client.created_at.milliseconds(),
         ":changed_at": client.changed_at.milliseconds(),
         ":revision": integer(client.revision)?,
@@ -295,6 +297,7 @@ fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
         authentication: columns.list()?,
         claims: columns.parsed_if_any()?.unwrap_or_default(),
         proof: columns.parsed_if_any()?.map(Box::new),
+        registration: columns.parsed_if_any()?.map(Box::new),
         secrets: Vec::new(),
         created_at: columns.time()?,
         changed_at: columns.time()?,

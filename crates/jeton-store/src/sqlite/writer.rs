@@ -12,6 +12,7 @@ use jeton_engine::clock::Time;
 use jeton_engine::event::Event;
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
+use jeton_engine::registration::InitialAccessToken;
 use jeton_engine::spent::Spent;
 use jeton_engine::store::{Horizon, StoreError};
 use jeton_engine::token::TokenRecord;
@@ -24,7 +25,8 @@ use super::checkpoint::Checkpointer;
 use super::reader::Shared;
 use super::trouble::Trouble;
 use super::{
-    Location, SqliteSettings, changes, clients, connect, events, keys, schema, spent, tokens,
+    Location, SqliteSettings, changes, clients, connect, events, keys, registrations, schema,
+    spent, tokens,
 };
 use crate::error::OpenError;
 
@@ -33,6 +35,9 @@ pub(super) enum Write {
     AddClient(Box<(Client, Event)>),
     ReplaceClient(Box<(Client, Event)>),
     DeleteClient(Box<(RealmName, ClientId, Event)>),
+    RegisterClient(Box<(Client, Option<TokenId>, u32, Event)>),
+    AddInitialAccessToken(Box<(InitialAccessToken, Event)>),
+    DeleteInitialAccessToken(Box<(RealmName, TokenId, Event)>),
     NoteSecretUses(Vec<SecretUse>),
     AddKey(Box<(KeyRecord, Event)>),
     AddFirstKey(Box<(KeyRecord, Event)>),
@@ -240,6 +245,17 @@ impl Write {
             Self::AddClient(write) => clients::add(connection, &write.0, &write.1),
             Self::ReplaceClient(write) => clients::replace(connection, &write.0, &write.1),
             Self::DeleteClient(write) => clients::delete(connection, &write.0, &write.1, &write.2),
+            Self::RegisterClient(write) => {
+                let (client, through, clients_max, event) = &**write;
+                let through = through.as_ref();
+                registrations::register(connection, client, (through, *clients_max), event)
+            }
+            Self::AddInitialAccessToken(write) => {
+                registrations::add(connection, &write.0, &write.1)
+            }
+            Self::DeleteInitialAccessToken(write) => {
+                registrations::delete(connection, &write.0, &write.1, &write.2)
+            }
             Self::NoteSecretUses(uses) => clients::note_uses(connection, uses),
             Self::AddKey(write) => keys::add(connection, &write.0, &write.1),
             Self::AddFirstKey(write) => keys::add_first(connection, &write.0, &write.1),
@@ -270,6 +286,8 @@ impl Write {
             self,
             Self::KeepToken(_)
                 | Self::KeepEvents(_)
+                | Self::AddInitialAccessToken(_)
+                | Self::DeleteInitialAccessToken(_)
                 | Self::NoteSecretUses(_)
                 | Self::Spend(_)
                 | Self::RemoveExpired { .. }
@@ -282,6 +300,7 @@ fn remove_expired(connection: &Connection, before: &Horizon, count: u32) -> Resu
     let count = u64::from(count);
     let mut removed = tokens::remove(connection, before.tokens, count)?;
     removed += spent::remove(connection, before.spent, count - removed)?;
+    removed += registrations::remove(connection, before.events, count - removed)?;
     removed += events::remove(connection, before.events, count - removed)?;
     removed += changes::remove(connection, before.events, count - removed)?;
     Ok(removed)

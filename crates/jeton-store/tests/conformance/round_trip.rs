@@ -11,6 +11,7 @@ use jeton_engine::clock::Time;
 use jeton_engine::confirmation::{Confirmation, Thumbprint};
 use jeton_engine::event::EventKind;
 use jeton_engine::name::{Audience, ClientId, RealmName, SecretId, Subject, TokenId};
+use jeton_engine::registration::{Registration, RegistrationTokenDigest};
 use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::scope::Scope;
 use jeton_engine::store::Store;
@@ -89,7 +90,7 @@ fn any_client() -> impl Strategy<Value = Client> {
     let role = prop_oneof![Just(ClientRole::Client), Just(ClientRole::ResourceServer)];
     let proof = of(any_proof());
     let claims = parsed::<CustomClaims>(r#"\{("tenant":"[a-z]{0,9}","tiers":\[[1-9]{1,3}\])?\}"#);
-    let standing = (status, role, claims, proof);
+    let standing = (status, role, claims, proof, of(any_registration()));
     let lists = (
         vec(audience(), 0..4),
         vec(network(), 0..4),
@@ -111,6 +112,7 @@ fn any_client() -> impl Strategy<Value = Client> {
         role: rest.0.1,
         claims: rest.0.2,
         proof: rest.0.3.map(Box::new),
+        registration: rest.0.4.map(Box::new),
         lock: rest.1,
         lifetime: rest.2,
         created_at: rest.3,
@@ -133,6 +135,16 @@ fn any_proof() -> impl Strategy<Value = Proof> {
     parts.prop_map(|parts| {
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         format!("{{{}}}", parts.join(",")).parse().unwrap()
+    })
+}
+
+fn any_registration() -> impl Strategy<Value = Registration> {
+    let through = of(parsed::<TokenId>("[A-Za-z0-9_.-]{1,64}"));
+    let said = ("[a-z_]{1,9}(#[a-z]{2})?", any::<String>());
+    (any::<String>(), through, of(scope()), said).prop_map(|(token, through, scope_max, said)| {
+        let members = [(said.0, said.1.into())].into_iter().collect();
+        let token = RegistrationTokenDigest::of(&token);
+        Registration { token, through, scope_max, members }
     })
 }
 

@@ -8,6 +8,7 @@ use jeton_engine::event::{Event, EventKind, Reference};
 use jeton_engine::jose::Algorithm;
 use jeton_engine::key::{KeyRecord, KeyStatus};
 use jeton_engine::name::{ClientId, RealmName, SecretId, TokenId};
+use jeton_engine::registration::{InitialAccessToken, Registration, RegistrationTokenDigest};
 use jeton_engine::store::Horizon;
 use jeton_engine::token::{TokenFormat, TokenOrigin, TokenRecord};
 
@@ -67,6 +68,7 @@ pub(crate) fn client(client_id: &str) -> Client {
         authentication: Vec::new(),
         claims: CustomClaims::default(),
         proof: None,
+        registration: None,
         secrets: Vec::new(),
         created_at: at(0),
         changed_at: at(0),
@@ -119,5 +121,29 @@ pub(crate) fn token(number: u16) -> TokenRecord {
         issued_at: at(0),
         expires_at: Some(at(3600)),
         revoked_at: None,
+    }
+}
+
+/// A client that registered itself.
+pub(crate) fn registered(client_id: &str, through: Option<&str>) -> Client {
+    let registration = Registration {
+        token: RegistrationTokenDigest::of(client_id),
+        through: through.map(token_id),
+        scope_max: Some("read".parse().unwrap()),
+        members: serde_json::from_str(r#"{"software_id":"s","client_name#fr":"é"}"#).unwrap(),
+    };
+    Client { registration: Some(Box::new(registration)), ..client(client_id) }
+}
+
+/// A token that lets three clients be registered, for a minute.
+pub(crate) fn initial_access_token(number: u8) -> InitialAccessToken {
+    InitialAccessToken {
+        realm: main(),
+        id: token_id(&format!("i{number}")),
+        digest: [number; 32],
+        scope: "read write".parse().unwrap(),
+        uses_left: 3,
+        created_at: at(0),
+        expires_at: Some(at(60)),
     }
 }

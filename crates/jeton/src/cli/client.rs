@@ -26,6 +26,7 @@ mod keygen;
 mod proving;
 mod public_keys;
 mod record;
+mod registration_token;
 mod shown;
 mod transfer;
 
@@ -90,6 +91,12 @@ pub(super) enum ClientCommand {
   jeton client revoke-secrets partner-7 --realm growth
   jeton client revoke-secrets partner-7 --realm growth --secret SECRET_ID")]
     RevokeSecrets(RevokeSecrets),
+    /// Make a token with which others register clients; printed once (or --list, or --revoke one)
+    #[command(after_help = "Examples:
+  jeton client registration-token --realm main --uses 5 --expires 1d --scope \"read write\"
+  jeton client registration-token --realm main --list
+  jeton client registration-token --realm main --revoke TOKEN_ID")]
+    RegistrationToken(registration_token::RegistrationToken),
     /// Take over clients from JSON lines: of an export, or of another system
     #[command(
         after_help = "Each line is an object: client_id, and where they are known name, subject, status, scope, audience,
@@ -261,6 +268,10 @@ pub(super) async fn run(
         ClientCommand::Delete(named) => delete(&named, opened, output).await,
         ClientCommand::RotateSecret(rotate) => rotate_secret(rotate, opened, output).await,
         ClientCommand::RevokeSecrets(revoke) => revoke_secrets(&revoke, opened, output).await,
+        ClientCommand::RegistrationToken(command) => {
+            let realm = opened.realm(&command.realm)?;
+            registration_token::run(command, realm, opened, output).await
+        }
         ClientCommand::Import(import) => {
             let realm = opened.realm(&import.realm)?;
             transfer::import(import.file.as_deref(), import.dry_run, realm, opened, output).await

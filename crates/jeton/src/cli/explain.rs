@@ -79,7 +79,10 @@ fn reason_of(event: &Event) -> Option<Reason> {
     let detail = event.detail.as_deref()?.split(':').next()?;
     let told_by_reason = matches!(
         event.kind,
-        EventKind::TokenRefused | EventKind::IntrospectionRefused | EventKind::RevocationRefused
+        EventKind::TokenRefused
+            | EventKind::IntrospectionRefused
+            | EventKind::RevocationRefused
+            | EventKind::RegistrationRefused
     );
     Reason::ALL.iter().copied().find(|reason| told_by_reason && reason.code() == detail)
 }
@@ -181,6 +184,12 @@ fn told(kind: EventKind) -> &'static str {
         EventKind::IntrospectionRefused => "a question about a token was refused",
         EventKind::RevocationRefused => "a token was not revoked; the caller can mend it",
         EventKind::AccessRefused => "a gateway was told not to let a request pass",
+        EventKind::RegistrationRefused => {
+            "a client was not registered, or could not manage its registration"
+        }
+        EventKind::RegistrationTokenMade => "an initial access token was made",
+        EventKind::RegistrationTokenRevoked => "an initial access token was revoked",
+        EventKind::ClientRegistered => "a client registered itself",
         EventKind::TokenMade => "a token was made by hand",
         EventKind::TokenRevoked => "a token was revoked",
         EventKind::ClientCreated => "a client was made",

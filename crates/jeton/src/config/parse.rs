@@ -34,6 +34,7 @@ fn found(value: &Value) -> &'static str {
     match value {
         Value::Text(_) => "a text",
         Value::Number(_) => "a number",
+        Value::Boolean(_) => "true or false",
         Value::List(_) => "a list",
         Value::Table(_) => "a table",
         Value::Other(name) => name,
@@ -68,6 +69,16 @@ pub(super) fn number<const LEAST: u32, const MOST: u32>(said: &Said) -> Result<u
     match u32::try_from(number) {
         Ok(number) if (LEAST..=MOST).contains(&number) => Ok(number),
         _ => Err(Wrong::new(format!("must be from {LEAST} to {MOST}"))),
+    }
+}
+
+pub(super) fn boolean(said: &Said) -> Result<bool, Wrong> {
+    match &said.value {
+        Value::Boolean(is) => Ok(*is),
+        Value::Text(text) if text == "true" || text == "false" => {
+            Err(Wrong::new("must be true or false").instead(format!("write {text} without quotes")))
+        }
+        other => Err(mistyped("true or false", other)),
     }
 }
 

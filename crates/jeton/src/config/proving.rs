@@ -116,7 +116,7 @@ fn fit_for_fapi2(reader: &mut Reader, so_far: &SoFar<'_>) {
     }
 }
 
-fn one_of<T: Copy>(said: &Said, names: &[(&str, T)]) -> Result<T, Wrong> {
+pub(super) fn one_of<T: Copy>(said: &Said, names: &[(&str, T)]) -> Result<T, Wrong> {
     let text = parse::text(said)?;
     let found = names.iter().find(|(name, _)| *name == text);
     found.map(|(_, value)| *value).ok_or_else(|| {

@@ -10,13 +10,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Place, Problem};
-use super::settings::{self, LATER, SETTINGS};
+use super::settings::{self, SETTINGS};
 
 /// A value as it was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Text(String),
     Number(i64),
+    Boolean(bool),
     List(Vec<Said>),
     /// A table as JSON has it; only of settings that take one.
     Table(Map<String, Json>),
@@ -69,9 +70,6 @@ impl Raw {
             {
                 let message = format!("the realm name \"{}\" {error}", name.get_ref());
                 self.problems.push(Problem::new(place, message));
-            } else if let Some((_, meanwhile)) = LATER.iter().find(|(later, _)| *later == pattern) {
-                let message = format!("`{key}` is not available in this version of jeton");
-                self.problems.push(Problem::new(place, message).remedy(*meanwhile));
             } else if let Some(setting) = settings::setting_of(&pattern) {
                 let said = match setting.takes {
                     settings::Takes::Claims => table_of(value),
@@ -209,7 +207,7 @@ fn value_of_variable(takes: settings::Takes, text: &str, place: &Place) -> Value
         Value::List(parts.map(said).collect())
     };
     match takes {
-        Takes::Number => of_toml().unwrap_or_else(|| Value::Text(text.to_owned())),
+        Takes::Number | Takes::Boolean => of_toml().unwrap_or_else(|| Value::Text(text.to_owned())),
         Takes::Bytes => match text.parse() {
             Ok(number) => Value::Number(number),
             Err(_) => Value::Text(text.to_owned()),
@@ -253,7 +251,7 @@ fn said_of(value: &Spanned<DeValue<'_>>) -> Said {
         },
         DeValue::Array(items) => Value::List(items.iter().map(said_of).collect()),
         DeValue::Float(_) => Value::Other("a fraction"),
-        DeValue::Boolean(_) => Value::Other("true or false"),
+        DeValue::Boolean(is) => Value::Boolean(*is),
         DeValue::Datetime(_) => Value::Other("a date or time"),
         DeValue::Table(_) => Value::Other("a table"),
     };

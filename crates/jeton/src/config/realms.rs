@@ -20,7 +20,7 @@ use super::parse::{self, Wrong};
 use super::problem::{Place, Problem};
 use super::proving::SoFar;
 use super::raw::{Said, Value};
-use super::{Mount, RealmConfig, proving, settings};
+use super::{Mount, RealmConfig, proving, registration, settings};
 use crate::http::endpoint::Endpoint;
 
 /// The algorithms that a realm's tokens may be signed with in this version.
@@ -86,6 +86,7 @@ fn realm(
     let claims = optional(reader, &key("claims"), parse::claims);
     let rotation = rotation(reader, name);
     let proving = proving::proving(reader, name, base_dir);
+    let registration = registration::registration(reader, name);
     let client_limits = optional_limits(reader, &key("limits.client"));
     let source_limits = reader.read_list(&key("limits.source"), parse::limits);
 
@@ -94,6 +95,8 @@ fn realm(
     let token = token?;
     let so_far = SoFar { name, issuer: &issuer, token: &token, mounts: &mounts };
     let proving = proving?.of(reader, &so_far);
+    let said = registration?;
+    let registration = said.map(|said| registration::of(reader, said, name, (&mounts, &proving)));
     let mut all_hosts = vec![authority];
     for host in hosts? {
         if !all_hosts.contains(&host) {
@@ -112,6 +115,7 @@ fn realm(
             lifetime_longest: longest(lifetime?, lifetime_max?, &mounts),
             claims: claims?.unwrap_or_default(),
             proving,
+            registration,
             rotation: rotation?,
             client_limits: client_limits?,
             source_limits: source_limits?,

@@ -10,6 +10,8 @@ pub enum Takes {
     Text,
     /// A whole number.
     Number,
+    /// True or false.
+    Boolean,
     /// A number of bytes: `65536` or `"64KiB"`.
     Bytes,
     /// A duration: `"10m"`, `"1h30m"`, `"90d"`.
@@ -28,6 +30,7 @@ impl Takes {
         match self {
             Self::Text => "a text in quotes",
             Self::Number => "a whole number",
+            Self::Boolean => "true or false, without quotes",
             Self::Bytes => "a number of bytes, such as 65536 or \"64KiB\"",
             Self::Duration => "a duration, such as \"10s\", \"1h30m\" or \"90d\"",
             Self::Texts => "a list of texts, such as [\"a\", \"b\"]",
@@ -132,13 +135,15 @@ pub const SETTINGS: &[Setting] = &[
     no_default("realm.*.trusted_issuers.*.jwks_uri", Takes::Text),
     no_default("realm.*.trusted_issuers.*.jwks_file", Takes::Text),
     no_default("realm.*.trusted_issuers.*.audience", Takes::Text),
+    setting("realm.*.registration.enabled", Takes::Boolean, "false"),
+    setting("realm.*.registration.initial_access_token", Takes::Text, "\"required\""),
+    setting("realm.*.registration.software_statements", Takes::Text, "\"off\""),
+    setting("realm.*.registration.clients_max", Takes::Number, "1000"),
+    setting("realm.*.registration.limits.source", Takes::Limits, "[\"30/min\"]"),
+    setting("realm.*.registration.limits.realm", Takes::Limits, "[\"300/min\"]"),
     no_default("realm.*.limits.client", Takes::Limits),
     setting("realm.*.limits.source", Takes::Limits, "\"off\""),
 ];
-
-/// Sections of the configuration that this version refuses, and what to do meanwhile.
-pub const LATER: &[(&str, &str)] =
-    &[("realm.*.registration", "make clients with `jeton client create`")];
 
 /// The setting with this pattern.
 pub fn setting_of(pattern: &str) -> Option<&'static Setting> {

@@ -84,6 +84,7 @@ fn literal(said: &Said) -> String {
     match &said.value {
         Value::Text(text) => toml::Value::String(without_password(text)).to_string(),
         Value::Number(number) => number.to_string(),
+        Value::Boolean(is) => is.to_string(),
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(literal).collect();
             format!("[{}]", items.join(", "))

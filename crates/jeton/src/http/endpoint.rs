@@ -9,7 +9,7 @@ use super::peer::Peer;
 use super::question::{self, Act};
 use super::route::Site;
 use super::token::After;
-use super::{Front, forward_auth, jwks, metadata};
+use super::{Front, forward_auth, jwks, metadata, registration};
 
 /// The JWK set (RFC 7517 section 5).
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
@@ -21,6 +21,9 @@ pub(crate) const OPENID: &str = "/.well-known/openid-configuration";
 pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
 /// Revocation (RFC 7009).
 pub(crate) const REVOKE: &str = "/oauth2/revoke";
+/// Dynamic client registration (RFC 7591), where a realm has it; each client's own URL (RFC 7592) is
+/// below.
+pub(crate) const REGISTER: &str = "/oauth2/register";
 /// Forward-auth, for gateways; also with a caller's path behind it.
 pub(crate) const VERIFY: &str = "/oauth2/verify";
 
@@ -35,6 +38,8 @@ pub(crate) enum Endpoint {
     Question(Act),
     /// A gateway's question about a request.
     Verify,
+    /// A registration, new or known. Not every realm has it.
+    Registration,
 }
 
 impl Endpoint {
@@ -43,6 +48,7 @@ impl Endpoint {
         (VERIFY, Self::Verify),
         (INTROSPECT, Self::Question(Act::Introspect)),
         (REVOKE, Self::Question(Act::Revoke)),
+        (REGISTER, Self::Registration),
         (JWKS, Self::Jwks),
         (METADATA, Self::Metadata),
         (OPENID, Self::Metadata),
@@ -52,6 +58,10 @@ impl Endpoint {
     pub(crate) fn at(path: &str) -> Option<Self> {
         if path.strip_prefix(VERIFY).is_some_and(|behind| behind.starts_with('/')) {
             return Some(Self::Verify);
+        }
+        let client_id = path.strip_prefix(REGISTER).and_then(|behind| behind.strip_prefix('/'));
+        if client_id.is_some_and(|id| !id.is_empty() && !id.contains('/')) {
+            return Some(Self::Registration);
         }
         Self::PATHS.iter().find(|(own, _)| *own == path).map(|(_, endpoint)| *endpoint)
     }
@@ -82,6 +92,9 @@ pub(crate) async fn answer(
         Endpoint::Verify => forward_auth::answer(front, site, &request, peer.address).await,
         Endpoint::Jwks => jwks::answer(site, &request),
         Endpoint::Metadata => metadata::answer(site, &request),
+        Endpoint::Registration => {
+            return registration::answer(front, site, request, peer).await;
+        }
         Endpoint::Question(act) => {
             let asker = Asker::of(front, peer, request.headers());
             return question::answer(front, site, act, request, &asker).await;
@@ -104,6 +117,11 @@ mod tests {
         assert_eq!(Endpoint::at("/oauth2/introspect/"), None);
         assert_eq!(Endpoint::at("/oauth2/verifying"), None);
         assert_eq!(Endpoint::at("/oauth2/verify/orders/7"), Some(Endpoint::Verify));
+        assert_eq!(Endpoint::at("/oauth2/register"), Some(Endpoint::Registration));
+        assert_eq!(Endpoint::at("/oauth2/register/orders"), Some(Endpoint::Registration));
+        for path in ["/oauth2/register/", "/oauth2/register/orders/7", "/oauth2/registered"] {
+            assert_eq!(Endpoint::at(path), None, "{path}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use jeton_engine::request::AuthenticationMethod;
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
-use super::endpoint::{self, INTROSPECT, REVOKE};
+use super::endpoint::{self, INTROSPECT, REGISTER, REVOKE};
 use super::route::Site;
 
 /// The dialect that standard clients speak.
@@ -61,6 +61,9 @@ fn metadata(site: &Site) -> Map<String, Value> {
         for (name, value) in authentication(site, endpoint, &site.terms.authentication) {
             put(&name, value);
         }
+    }
+    if realm.registration.is_some() {
+        put("registration_endpoint", url(REGISTER));
     }
     // RFC 9701 section 7.
     if let Some(algorithm) = site.realm.statement_algorithm() {

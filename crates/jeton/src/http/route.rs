@@ -169,7 +169,11 @@ impl Site {
 
     fn found(self: &Arc<Self>, path: &str) -> Found {
         let position = self.mounts.iter().position(|mount| mount.path == path);
-        let endpoint = || Endpoint::at(path.strip_prefix(self.prefix.as_str())?);
+        let registers = self.realm.realm().registration.is_some();
+        let endpoint = || {
+            let endpoint = Endpoint::at(path.strip_prefix(self.prefix.as_str())?);
+            endpoint.filter(|endpoint| *endpoint != Endpoint::Registration || registers)
+        };
         let (mount, path) = match position {
             Some(mount) => (mount, Path::Known),
             None => match endpoint() {

@@ -11,6 +11,7 @@ use jeton_engine::client::proof::Proof;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::Time;
 use jeton_engine::name::{ClientId, RealmName};
+use jeton_engine::registration::Registration;
 use jeton_engine::terms::Lifetime;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -50,6 +51,7 @@ pub(super) fn write(client: &Client) -> Value {
         "lifetime": shown::lifetime(client.lifetime),
         "claims": client.claims,
         "proof": client.proof,
+        "registration": client.registration,
         "networks": client.networks,
         "authentication": client.authentication,
         "secrets": client.secrets.iter().map(write_secret).collect::<Vec<_>>(),
@@ -99,6 +101,7 @@ pub(super) fn read(line: &str, realm: &RealmName, now: Time) -> Result<Arriving,
         lifetime: fields.lifetime(),
         claims: fields.claims(),
         proof: fields.proof(),
+        registration: fields.registration(),
         networks: fields.list("networks"),
         authentication: fields.list("authentication"),
         secrets: Vec::new(),
@@ -301,6 +304,12 @@ impl Fields<'_> {
         let proof = self.take("proof").filter(|proof| !proof.is_null())?;
         let read = proof.to_string().parse::<Proof>();
         read.map_err(|error| self.problem("proof", error)).ok().map(Box::new)
+    }
+
+    fn registration(&mut self) -> Option<Box<Registration>> {
+        let registration = self.take("registration")?;
+        let read = registration.to_string().parse::<Registration>();
+        read.map_err(|error| self.problem("registration", error)).ok().map(Box::new)
     }
 
     fn lifetime(&mut self) -> Option<Lifetime> {

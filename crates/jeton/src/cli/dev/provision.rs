@@ -80,6 +80,7 @@ fn client(wanted: &CastClient, realm: &RealmName, now: Time) -> Result<Client, N
         lifetime: wanted.lifetime,
         claims: CustomClaims::default(),
         proof: proof(wanted),
+        registration: None,
         networks: wanted.networks.clone(),
         authentication: wanted.authentication.clone(),
         secrets,

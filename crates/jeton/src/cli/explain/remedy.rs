@@ -86,6 +86,15 @@ remedies! {
     ScopeNotGranted, "Ask for less, or allow more: `jeton client update ID --scope \"…\"`; `jeton client show ID` tells what it may have.";
     TargetNotAllowed, "Ask for an audience that the client may have, or allow another: `jeton client update ID --audience A`.";
     TokenNotTheirs, "Let the client revoke it that the token was issued to, or revoke it by its identifier: `jeton token revoke TOKEN_ID`.";
+    RegistrationTokenMissing, "Send `Authorization: Bearer` and the token: to register, one that `jeton client registration-token` made; to manage a registration, the registration_access_token that came with it.";
+    InitialTokenWrong, "Make another token: `jeton client registration-token --realm R`; with `--list` it shows the uses and the time that each has left.";
+    RegistrationTokenWrong, "Send the registration_access_token that came with this very registration. Where it is lost, delete the client and register it anew: `jeton client delete ID`.";
+    MetadataInvalid, "Correct the member that the answer names, as RFC 7591 section 2 and this realm want it; docs/operate/registration.md lists them all.";
+    RedirectUriInvalid, "Leave redirect_uris out: no grant here redirects.";
+    StatementInvalid, "Get a fresh software statement from its issuer. It must name a software_id, be signed with a key that the issuer publishes, and be for this realm when it has an audience.";
+    StatementUnapproved, "Let the client bring a statement of a trusted issuer, or trust this one: [realm.R.trusted_issuers.NAME].";
+    RegistrationsFull, "Delete clients that nobody uses any more (`jeton client delete ID`), or allow more: clients_max in [realm.R.registration].";
+    RegistrationLimited, "Register a client once and keep what it is told, instead of registering at every start. The limits can be changed: limits in [realm.R.registration].";
     RateLimited, "Keep a token until it expires instead of fetching one a call. The realm's limits can be changed: [realm.R.limits].";
     TokenInvalid, "Let the client get a new token for this gateway's audience; `jeton token inspect` tells what the old one says.";
     TokenCertificateMissing, "Let the client show its certificate to the gateway, and the gateway pass it on: name the header in server.client_certificate_header and the gateway in server.trusted_proxies.";
