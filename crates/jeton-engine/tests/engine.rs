@@ -14,6 +14,8 @@ mod asserting;
 mod assertion_keys;
 #[path = "engine/assertion_once.rs"]
 mod assertion_once;
+#[path = "engine/assertion_properties.rs"]
+mod assertion_properties;
 #[path = "engine/assertions.rs"]
 mod assertions;
 #[path = "engine/certificates.rs"]
