@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jeton::config::{Config, Problems};
 use jeton_engine::key_source::KeyLocation;
-use jeton_engine::realm::proving::{Nonces, Profile, Proving, TrustedKeys};
+use jeton_engine::realm::proving::{Nonces, Profile, Proving, TrustedKeys, Uses};
 
 const MAIN: &str = "[realm.main]\nissuer = \"https://auth.example.com/main\"\n";
 
@@ -56,7 +56,7 @@ fn trusted_issuers_have_their_keys_there_here_or_where_their_metadata_says() {
     let jwks = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     std::fs::write(directory.path().join("ci.json"), jwks).unwrap();
     let said = "[realm.main.trusted_issuers.k8s]\nissuer = \"https://kubernetes.default.svc\"\n\
-                jwks_uri = \"https://kubernetes.default.svc/openid/v1/jwks\"\n\
+                jwks_uri = \"https://kubernetes.default.svc/openid/v1/jwks\"\nuses = \"until-expiry\"\n\
                 [realm.main.trusted_issuers.ci]\nissuer = \"ci\"\njwks_file = \"ci.json\"\naudience = \"jeton\"\n\
                 [realm.main.trusted_issuers.cloud]\nissuer = \"https://cloud.example.com\"\n";
     let config = parse(&format!("{MAIN}{said}"), directory.path());
@@ -68,6 +68,7 @@ fn trusted_issuers_have_their_keys_there_here_or_where_their_metadata_says() {
     let discovered = KeyLocation::Issuer("https://cloud.example.com".into());
     assert_eq!(cloud.keys, TrustedKeys::At(discovered));
     let there = KeyLocation::Uri("https://kubernetes.default.svc/openid/v1/jwks".into());
+    assert_eq!([ci.uses, k8s.uses], [Uses::Once, Uses::UntilExpiry]);
     assert_eq!((&k8s.keys, k8s.audience.as_deref()), (&TrustedKeys::At(there), None));
     let shown = config.show();
     assert!(shown.iter().any(|(key, ..)| key == "realm.main.trusted_issuers.ci.jwks_file"));
@@ -86,6 +87,7 @@ fn a_trusted_issuer_that_nobody_could_trust_is_refused() {
     refused(&issuer("issuer = \"ci\"\njwks_file = \"not-there.json\""), "which cannot be read");
     let both = "issuer = \"ci\"\njwks_uri = \"https://a.example/\"\njwks_file = \"f\"";
     refused(&issuer(both), "`realm.main.trusted_issuers.x.jwks_file` names");
+    refused(&issuer("issuer = \"https://a\"\nuses = \"twice\""), "\"until-expiry\"");
     refused(&issuer("issuer = \"https://a\"\nkeys = \"f\""), "there is no setting");
     refused(&format!("{MAIN}trusted_issuers = \"x\"\n"), "[realm.main.trusted_issuers.NAME]");
     let twice = format!(

@@ -140,6 +140,20 @@ pub struct TrustedIssuer {
     pub keys: TrustedKeys,
     /// What `aud` of its tokens must be; the realm's issuer when absent.
     pub audience: Option<String>,
+    /// How often one of its tokens may be presented.
+    pub uses: Uses,
+}
+
+/// How often a token of a trusted issuer may be presented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Uses {
+    /// Once, when it has a `jti`; one without cannot be told from another, and may be presented
+    /// until it expires.
+    #[default]
+    Once,
+    /// Until it expires: for issuers that leave a token in a file for many uses, as Kubernetes does
+    /// with those of service accounts. It may then be used as long as it can be stolen.
+    UntilExpiry,
 }
 
 /// Where a trusted issuer's keys are.

@@ -8,7 +8,7 @@ use jeton_engine::jose::Algorithm;
 use jeton_engine::key_source::KeyLocation;
 use jeton_engine::manage::{ClientChange, ManageError, NewClient, NewSecret, ProofChange};
 use jeton_engine::realm::Realm;
-use jeton_engine::realm::proving::{Profile, TrustedIssuer, TrustedKeys};
+use jeton_engine::realm::proving::{Profile, TrustedIssuer, TrustedKeys, Uses};
 use jeton_engine::request::AuthenticationMethod;
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ const CLUSTER: &str = "https://kubernetes.default.svc";
 const SUBJECT: &str = "system:serviceaccount:shop:orders";
 
 fn trusted(keys: TrustedKeys) -> TrustedIssuer {
-    TrustedIssuer { name: "k8s".parse().unwrap(), issuer: CLUSTER.to_owned(), keys, audience: None }
+    let (issuer, uses) = (CLUSTER.to_owned(), Uses::Once);
+    TrustedIssuer { name: "k8s".parse().unwrap(), issuer, keys, audience: None, uses }
 }
 
 fn trusting(signer: &Signer) -> Realm {
@@ -87,6 +88,18 @@ async fn without_an_identifier_a_token_may_be_used_until_it_expires_and_with_one
     stage.accepted(&reusable).await;
     stage.pass_seconds(1);
     assert_eq!(stage.rejected(&reusable).await, Reason::AssertionExpired);
+}
+
+#[tokio::test]
+async fn an_issuer_whose_tokens_lie_in_files_may_have_each_of_them_used_until_it_expires() {
+    let (mut stage, signer) = stage().await;
+    stage.reconfigure(|realm| realm.proving.trusted_issuers[0].uses = Uses::UntilExpiry).await;
+    let token = signer.sign(&token_with(&json!({ "jti": "1" })));
+    stage.accepted(&token).await;
+    stage.accepted(&token).await;
+    // What is no identifier is none, however often it may be used.
+    let odd = signer.sign(&token_with(&json!({ "jti": 1 })));
+    assert_eq!(stage.rejected(&odd).await, Reason::AssertionIdentifier);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use jeton_engine::jose::{Algorithm, SigningKey};
 use jeton_engine::manage::{
     ClientChange, ManageError, NewClient, NewSecret, ProofChange, Rotation,
 };
-use jeton_engine::realm::proving::{Profile, TrustedIssuer, TrustedKeys};
+use jeton_engine::realm::proving::{Profile, TrustedIssuer, TrustedKeys, Uses};
 use jeton_engine::request::AuthenticationMethod::{self, *};
 use serde_json::json;
 
@@ -55,6 +55,7 @@ async fn trusting() -> Stage {
                 issuer: "https://issuer.example.com".to_owned(),
                 keys: TrustedKeys::These(keys),
                 audience: None,
+                uses: Uses::Once,
             }];
         })
         .await;

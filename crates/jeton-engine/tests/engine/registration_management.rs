@@ -260,6 +260,7 @@ fn trusting(statements: Statements, keys: TrustedKeys) -> Realm {
         issuer: MAKER.to_owned(),
         keys,
         audience: None,
+        uses: jeton_engine::realm::proving::Uses::Once,
     }];
     realm
 }

@@ -6,7 +6,7 @@ use jeton_engine::client::proof::{HttpsUri, PublicKeys};
 use jeton_engine::key_source::KeyLocation;
 use jeton_engine::name::RealmName;
 use jeton_engine::realm::proving::{
-    Assertions, Dpop, Nonces, Profile, Proving, TrustedIssuer, TrustedKeys,
+    Assertions, Dpop, Nonces, Profile, Proving, TrustedIssuer, TrustedKeys, Uses,
 };
 use jeton_engine::terms::TokenShape;
 
@@ -177,6 +177,9 @@ fn trusted_issuer(
     let jwks_uri = optional(reader, &key("jwks_uri"), parse::name::<HttpsUri>);
     let jwks_file = optional(reader, &key("jwks_file"), |said| jwks_file(said, base_dir));
     let audience = optional(reader, &key("audience"), |said| parse::text(said).map(str::to_owned));
+    let uses = optional(reader, &key("uses"), |said| {
+        one_of(said, &[("once", Uses::Once), ("until-expiry", Uses::UntilExpiry)])
+    });
     let issuer = issuer?;
     let keys = match (jwks_uri?, jwks_file?) {
         (Some(_), Some(_)) => {
@@ -197,7 +200,8 @@ fn trusted_issuer(
             TrustedKeys::At(KeyLocation::Issuer(issuer.as_str().into()))
         }
     };
-    Some(TrustedIssuer { name: named?, issuer, keys, audience: audience? })
+    let uses = uses?.unwrap_or_default();
+    Some(TrustedIssuer { name: named?, issuer, keys, audience: audience?, uses })
 }
 
 /// The public keys in a file.

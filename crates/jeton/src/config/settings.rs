@@ -135,6 +135,7 @@ pub const SETTINGS: &[Setting] = &[
     no_default("realm.*.trusted_issuers.*.jwks_uri", Takes::Text),
     no_default("realm.*.trusted_issuers.*.jwks_file", Takes::Text),
     no_default("realm.*.trusted_issuers.*.audience", Takes::Text),
+    no_default("realm.*.trusted_issuers.*.uses", Takes::Text),
     setting("realm.*.registration.enabled", Takes::Boolean, "false"),
     setting("realm.*.registration.initial_access_token", Takes::Text, "\"required\""),
     setting("realm.*.registration.software_statements", Takes::Text, "\"off\""),

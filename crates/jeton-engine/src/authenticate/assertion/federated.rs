@@ -2,10 +2,10 @@
 //! or another cloud, with no secret anywhere. The issuer must be trusted by the realm, and a client
 //! must have been registered for just this subject and these claims.
 //!
-//! Such tokens are not made for one request: those of a Kubernetes service account are in a file for
-//! an hour, and every process beside it uses the same. So `jti`, where there is one, is spent as it
-//! is in a client's own assertion; a token without one may be used until it expires, which is as
-//! long as it can be stolen. Issuers that can write `jti` for one use should.
+//! `jti`, where there is one, is spent as it is in a client's own assertion. Some issuers' tokens are
+//! not made for one request: those of a Kubernetes service account are in a file for an hour, and every
+//! process beside it uses the same. Configuration says so of such an issuer; its tokens, and those
+//! without a `jti`, may be used until they expire, which is as long as they can be stolen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::deciding::Deciding;
 use crate::error::{Reason, Refusal};
 use crate::live::LiveClient;
 use crate::name::Subject;
-use crate::realm::proving::{Profile, TrustedIssuer, TrustedKeys};
+use crate::realm::proving::{Profile, TrustedIssuer, TrustedKeys, Uses};
 use crate::request::AuthenticationMethod;
 use crate::spent::ToSpend;
 
@@ -91,6 +91,7 @@ pub(super) async fn prove(
     let identifier = presented.identifier()?;
 
     let live = choose(issuer, clients, presented)?;
+    let identifier = identifier.filter(|_| issuer.trusted.uses == Uses::Once);
     let spend = identifier.map(|identifier| {
         let id = live.client.id.as_str();
         ToSpend::new("federated token", id, identifier, until, Reason::AssertionReplayed)
