@@ -18,6 +18,8 @@ mod assertion_once;
 mod assertion_properties;
 #[path = "engine/assertions.rs"]
 mod assertions;
+#[path = "engine/binding.rs"]
+mod binding;
 #[path = "engine/certificates.rs"]
 mod certificates;
 #[path = "engine/check.rs"]

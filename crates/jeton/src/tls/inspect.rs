@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use http::uri::Authority;
 use jeton_engine::clock::Time;
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
@@ -136,6 +137,9 @@ fn nameless_hosts(
 ) -> Option<Warning> {
     let parsed = ParsedCertificate::try_from(own).ok()?;
     let is_named = |host: &str| {
+        // Where a realm is reached at a port, certificates name its host alone.
+        let authority = host.parse::<Authority>();
+        let host = authority.as_ref().map_or(host, Authority::host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         ServerName::try_from(host).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
     };
@@ -204,4 +208,24 @@ fn moment(time: Time) -> String {
 
 fn mode(path: &Path) -> Option<u32> {
     Some(std::fs::metadata(path).ok()?.permissions().mode() & 0o777)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_named_whatever_port_they_are_reached_at() {
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let unnamed = |hosts: &[&str]| {
+            let hosts = hosts.iter().copied().collect();
+            nameless_hosts(Path::new("cert.pem"), made.cert.der(), &hosts)
+                .map(|warning| warning.message)
+        };
+        let named = ["localhost", "localhost:8443", "127.0.0.1:8443", "[::1]", "[::1]:8443"];
+        assert_eq!(unnamed(&named), None);
+        let others = unnamed(&["localhost", "example.com:8443", "[::2]:8443"]).unwrap();
+        assert!(others.contains("does not name [::2]:8443, example.com:8443, where"), "{others}");
+    }
 }
