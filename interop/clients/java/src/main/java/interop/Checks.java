@@ -164,7 +164,7 @@ final class Checks {
     }
 
     /** The version in the name of the jar, because not every manifest has it. */
-    private static String version(Class<?> published) {
+    static String version(Class<?> published) {
         var jar = Path.of(published.getProtectionDomain().getCodeSource().getLocation().getPath()).getFileName().toString();
         return jar.replaceAll("^.*?-([0-9][^-]*)\\.jar$", "$1");
     }
