@@ -9,7 +9,11 @@ mod error;
 mod migrate;
 mod postgres;
 mod sqlite;
+mod tables;
 
 pub use error::OpenError;
-pub use postgres::{AddressError, PostgresAddress, PostgresSettings, PostgresStore};
+pub use postgres::{
+    AddressError, PostgresAddress, PostgresSettings, PostgresStore, TransferError,
+    TransferProgress, TransferStage, transfer,
+};
 pub use sqlite::{Activity, Location, SqliteSettings, SqliteStore};

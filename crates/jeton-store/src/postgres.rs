@@ -15,6 +15,7 @@ mod schema;
 mod spent;
 mod tls;
 mod tokens;
+mod transfer;
 mod trouble;
 mod writer;
 
@@ -41,6 +42,7 @@ use tokio::task::JoinHandle;
 pub use self::address::{AddressError, PostgresAddress};
 use self::connect::{Connections, Dialer};
 use self::spent::Spending;
+pub use self::transfer::{TransferError, TransferProgress, TransferStage, transfer};
 use self::writer::{Act, Addition, Counts, Desk, Job};
 use crate::admitted;
 use crate::error::OpenError;

@@ -10,6 +10,7 @@ mod keys;
 mod reader;
 mod registrations;
 mod row;
+mod rows;
 mod schema;
 mod spent;
 mod tokens;
@@ -38,6 +39,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::reader::Readers;
+pub(crate) use self::rows::Rows;
 use self::writer::{Counts, Job, Write, Writer};
 use crate::admitted;
 use crate::error::OpenError;

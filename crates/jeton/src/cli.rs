@@ -14,6 +14,7 @@ mod as_client;
 mod client;
 mod completions;
 mod config;
+mod database;
 mod dev;
 mod dialect;
 mod dpop;
@@ -34,6 +35,7 @@ mod token;
 
 use client::ClientCommand;
 use config::ConfigCommand;
+use database::DatabaseCommand;
 use dev::Dev;
 use dialect::DialectCommand;
 use failure::Failure;
@@ -103,6 +105,9 @@ Example:
     /// Make tokens by hand, list, revoke and look at them
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Move everything to PostgreSQL
+    #[command(subcommand)]
+    Database(DatabaseCommand),
     /// List, show, check and replay dialects
     #[command(subcommand)]
     Dialect(DialectCommand),
@@ -159,6 +164,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             Some(done) => done,
             None => with_store(config, async |opened| token::run(command, opened, output).await),
         },
+        Command::Database(command) => block_on(database::run(command, config, output))?,
         Command::Dialect(command) => dialect::run(command, config, output),
         Command::Explain { subject } => match explain::Question::read(subject.as_deref())? {
             explain::Question::Event(reference) => {

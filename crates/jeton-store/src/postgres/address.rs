@@ -98,6 +98,11 @@ impl PostgresAddress {
             patience,
         })
     }
+
+    /// Whether a password stands in it.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
 }
 
 impl fmt::Display for PostgresAddress {

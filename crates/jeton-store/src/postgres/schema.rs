@@ -67,14 +67,14 @@ pub(super) async fn prepare(
 
 /// From here on nobody else migrates, until the transaction ends.
 async fn begin(client: &Client) -> Result<(), tokio_postgres::Error> {
-    client
-        .batch_execute(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = 0; \
-             SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
-        )
-        .await?;
+    client.batch_execute(BEGIN).await?;
     client.batch_execute(MIGRATING).await
 }
+
+/// Begins a transaction that may take its time.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+    SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+    SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// The steps that the database still needs; none either when a newer program has taken further ones
 /// beside which this one can work.

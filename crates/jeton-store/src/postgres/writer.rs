@@ -144,7 +144,11 @@ impl Desk {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, writes = jobs.len(), "the database could not be written");
+                // That it is away is said once, where connections are made.
+                if !matches!(error, StoreError::Unreachable(_)) {
+                    let writes = jobs.len();
+                    tracing::error!(%error, writes, "the database could not be written");
+                }
                 for job in jobs.drain(..) {
                     let _ = job.answer.send(Err(error.clone()));
                 }

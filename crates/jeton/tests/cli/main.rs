@@ -4,6 +4,7 @@
 
 mod clients;
 mod crash;
+mod database;
 mod dev;
 mod getting;
 mod help;
