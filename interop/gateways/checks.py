@@ -6,6 +6,7 @@ import time
 
 from jeton import AUDIENCE, OTHER_AUDIENCE, claims
 from process import Failed
+from prover import Prover
 from wire import PATIENCE, SILENCE, bearer, send
 
 # What jeton promises about disabling and revoking, and what two cores under load may add to the asking.
@@ -167,6 +168,37 @@ def two_tokens(trial):
         trial.refused(*map(bearer, pair), statuses={400, 401, 403})
 
 
+def bound(trial):
+    """A bound token passes with a new proof for this very request, once, and is no bearer token. Where
+    nobody can check proofs, none passes."""
+    prover, thief = Prover(trial.jeton.place), Prover(trial.jeton.place)
+    token = trial.caller.bound_token(prover)
+    presented, url = ("Authorization", f"DPoP {token}"), f"{AUDIENCE}/orders/7"
+    proof = prover.proof("GET", url, token)
+    if not trial.gateway.checks_proofs:
+        for headers in ([presented, proof], [bearer(token)], [bearer(token), proof]):
+            trial.refused(*headers, statuses={401, 403})
+        return "ok, none"
+    told = trial.send(presented, proof, target="/orders/7?page=2")
+    if told.status != 200:
+        raise Failed(f"refused with {told.status} {told.header('WWW-Authenticate')!r}")
+    for headers in (
+        [presented],
+        [presented, proof],
+        [presented, thief.proof("GET", url, token)],
+        [presented, prover.proof("POST", url, token)],
+        [presented, prover.proof("GET", f"{AUDIENCE}/orders/8", token)],
+        [presented, prover.proof("GET", "https://other.example.com/orders/7", token),
+         ("X-Forwarded-Host", "other.example.com"), ("X-Forwarded-Proto", "https")],
+        [bearer(token), prover.proof("GET", url, token)],
+    ):
+        answer = trial.refused(*headers, statuses={401})
+        if "DPoP " not in answer.header("WWW-Authenticate"):
+            raise Failed(f"not a challenge: {answer.header('WWW-Authenticate')!r}")
+    invented = [("X-Forwarded-Uri", "/orders/8"), ("X-Forwarded-Method", "POST"), ("X-Original-URI", "/orders/8")]
+    trial.refused(presented, prover.proof("POST", f"{AUDIENCE}/orders/8", token), *invented, statuses={401, 403})
+
+
 def until_refused(trial, token, began):
     """How long it took until the token no longer passed; the promise holds from now on, not from `began`."""
     obeyed = time.monotonic() + PROMISE + ASKING
@@ -252,6 +284,7 @@ BOTH = (no_token, identity, altered, spoofed, scope, audience, in_the_url, two_t
 # Name of the row, check for gateways that ask, check for those that work offline.
 ROWS = (
     *((check.__name__.replace("_", " "), check, check) for check in BOTH),
+    ("bound", bound, None),
     ("revoked", revoked, None),
     ("jeton silent", silent, None),
     ("jeton down", down, offline),

@@ -36,6 +36,8 @@ class Gateway(NamedTuple):
     paths: tuple = ()
     # "asks" jeton about each request, or is "offline" and checks signatures only.
     way: str = "asks"
+    # Whether it can hold a token to the key that it is bound to.
+    checks_proofs: bool = True
 
 
 GATEWAYS = (
@@ -72,6 +74,7 @@ GATEWAYS = (
         "apache", "apache.md", ("apache/jeton.conf", "apache/jeton.lua"), ("apache/frame.conf",),
         ("apache2", "-DFOREGROUND", "-f", "PLACE/frame.conf"),
         paths=("/etc/apache2/jeton-secret.conf", "/etc/apache2/jeton.lua"),
+        checks_proofs=False,
     ),
 )
 

@@ -63,12 +63,13 @@ class Jeton:
             raise Failed(f"jeton {' '.join(words)}: {done.stderr.strip()}")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    def post(self, path, form, client, secret):
+    def post(self, path, form, client, secret, *more):
         """A request of a client that authenticates with its secret (RFC 6749 section 2.3.1)."""
         quoted = ":".join(urllib.parse.quote_plus(part) for part in (client, secret))
         headers = {
             "Authorization": "Basic " + base64.b64encode(quoted.encode()).decode(),
             "Content-Type": "application/x-www-form-urlencoded",
+            **dict(more),
         }
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
@@ -91,6 +92,15 @@ class Caller:
             "--scope", "orders:read orders:write", "--audience", AUDIENCE, "--audience", OTHER_AUDIENCE,
         )
         self.secret = made["client_secret"]
+
+    def bound_token(self, prover):
+        """A token that is bound to a key (RFC 9449 section 5)."""
+        proof = prover.proof("POST", f"http://127.0.0.1:{self.jeton.port}/oauth2/token")
+        form = {"grant_type": "client_credentials", "scope": "orders:read", "resource": AUDIENCE}
+        status, body = self.jeton.post("/oauth2/token", form, self.client_id, self.secret, proof)
+        if status != 200 or json.loads(body)["token_type"] != "DPoP":
+            raise Failed(f"no bound token: {status} {body.decode()}")
+        return json.loads(body)["access_token"]
 
     def token(self, scope="orders:read", audience=AUDIENCE):
         form = {"grant_type": "client_credentials", "scope": scope, "resource": audience}

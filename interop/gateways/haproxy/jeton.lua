@@ -14,7 +14,7 @@ end
 
 local function stop(txn, status, headers)
     local reply = txn:reply({ status = status })
-    for _, name in ipairs({ "www-authenticate", "jeton-reference", "retry-after" }) do
+    for _, name in ipairs({ "www-authenticate", "dpop-nonce", "jeton-reference", "retry-after" }) do
         for _, value in ipairs(all(headers[name])) do
             reply:add_header(name, value)
         end
@@ -29,6 +29,7 @@ local function jeton(txn, requirement)
         timeout = 500,
         headers = {
             ["authorization"] = all(txn.http:req_get_headers()["authorization"]),
+            ["dpop"] = all(txn.http:req_get_headers()["dpop"]),
             ["x-forwarded-for"] = { txn.sf:src() },
             ["x-forwarded-method"] = { txn.sf:method() },
             ["x-forwarded-uri"] = { txn.sf:pathq() },
