@@ -42,6 +42,8 @@ mod limits;
 mod lockout;
 #[path = "engine/manage.rs"]
 mod manage;
+#[path = "engine/proofs.rs"]
+mod proofs;
 #[path = "engine/proving.rs"]
 mod proving;
 #[path = "engine/registering.rs"]
