@@ -142,7 +142,9 @@ fn log(event: &Event) {
         }
         EventKind::TokenRefused
         | EventKind::IntrospectionRefused
-        | EventKind::RevocationRefused => {
+        | EventKind::RevocationRefused
+        | EventKind::AccessRefused
+        | EventKind::RegistrationRefused => {
             let event = event.kind;
             tracing::info!(%event, %reference, %realm, client_id, source, detail, "refused");
         }

@@ -13,6 +13,7 @@ mod keys;
 mod messages;
 mod place;
 mod proving;
+mod registration;
 #[path = "../../src/tls/rehearsal.rs"]
 mod rehearsal;
 mod tokens;

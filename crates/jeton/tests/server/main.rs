@@ -10,6 +10,8 @@ mod refusals;
 mod reload;
 mod rfc7009;
 mod rfc7517;
+mod rfc7591;
+mod rfc7592;
 mod rfc7662;
 mod rfc8414;
 mod rfc8705;

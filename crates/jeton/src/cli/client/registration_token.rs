@@ -92,7 +92,7 @@ async fn list(realm: &Realm, opened: &Opened, output: Output) -> Result<(), Fail
     let now = opened.now();
     let row = |token| facts_of(token, now).into_iter().map(|(_, cell)| cell).collect();
     let rows: Vec<Vec<Cell>> = tokens.iter().map(row).collect();
-    output.table(&["TOKEN_ID", "USES_LEFT", "SCOPE", "CREATED", "EXPIRES"], &rows)
+    output.table(&["TOKEN ID", "USES LEFT", "SCOPE", "CREATED", "EXPIRES"], &rows)
 }
 
 async fn revoke(

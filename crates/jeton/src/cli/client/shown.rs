@@ -4,9 +4,10 @@ use jeton_engine::claims::CustomClaims;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::Time;
 use jeton_engine::manage::MadeSecret;
+use jeton_engine::registration::Registration;
 use jeton_engine::terms::Lifetime;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use proof::ShownProof;
 
@@ -41,11 +42,21 @@ pub(crate) struct ShownClient {
     authentication: Vec<&'static str>,
     #[serde(flatten)]
     proof: ShownProof,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration: Option<ShownRegistration>,
     secrets: Vec<ShownSecret>,
     created_at: String,
     changed_at: String,
     #[serde(skip)]
     lifetime_spelled: Option<String>,
+}
+
+/// How a client came that registered itself, and what it says of itself.
+#[derive(Serialize, Clone, Debug)]
+struct ShownRegistration {
+    through: Option<String>,
+    scope_max: Option<String>,
+    metadata: Map<String, Value>,
 }
 
 /// A secret in words: all but the secret.
@@ -88,6 +99,7 @@ impl ShownClient {
             networks: client.networks.iter().map(ToString::to_string).collect(),
             authentication: client.authentication.iter().map(|method| method.name()).collect(),
             proof: ShownProof::new(client),
+            registration: client.registration.as_deref().map(ShownRegistration::new),
             secrets: client.secrets.iter().map(ShownSecret::new).collect(),
             created_at: moment::rfc3339(client.created_at),
             changed_at: moment::rfc3339(client.changed_at),
@@ -161,6 +173,9 @@ impl ShownClient {
             ("claims", Cell::maybe(claims.map(ToString::to_string))),
         ];
         facts.extend(self.proof.facts());
+        if let Some(registration) = &self.registration {
+            facts.push(("registered", Cell::new(registration.spelled())));
+        }
         facts.push(("created_at", Cell::new(&self.created_at)));
         facts.push(("changed_at", Cell::new(&self.changed_at)));
         facts
@@ -173,6 +188,24 @@ impl ShownClient {
 
     fn status_cell(&self) -> Cell {
         if self.status == "enabled" { Cell::good(self.status) } else { Cell::bad(self.status) }
+    }
+}
+
+impl ShownRegistration {
+    fn new(registration: &Registration) -> Self {
+        Self {
+            through: registration.through.as_ref().map(ToString::to_string),
+            scope_max: registration.scope_max.as_ref().map(ToString::to_string),
+            metadata: registration.members.clone(),
+        }
+    }
+
+    /// In a line.
+    fn spelled(&self) -> String {
+        match &self.through {
+            Some(token) => format!("by itself, with token {token}"),
+            None => "by itself, with no token".to_owned(),
+        }
     }
 }
 
