@@ -160,19 +160,6 @@ pub struct ProofChange {
     pub mtls: Option<Binding>,
 }
 
-impl From<Proof> for ProofChange {
-    /// Changes everything.
-    fn from(proof: Proof) -> Self {
-        Self {
-            keys: Some(proof.keys),
-            certificate: Some(proof.certificate),
-            federated: Some(proof.federated),
-            dpop: Some(proof.sender.dpop),
-            mtls: Some(proof.sender.mtls),
-        }
-    }
-}
-
 /// A secret that has just been made; shown once.
 pub struct MadeSecret {
     /// Its identifier.

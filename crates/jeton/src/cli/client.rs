@@ -313,6 +313,7 @@ async fn run_create(create: Create, opened: &Opened, output: Output) -> Result<(
             .next(format!("another ID, or jeton client update … --realm {}", realm.name)),
         other => other.into(),
     })?;
+    tell_idle_keys(&client);
     print_made(&client, secret.as_ref(), opened, output)
 }
 
@@ -386,7 +387,20 @@ async fn run_update(update: Update, opened: &Opened, output: Output) -> Result<(
     let changed =
         opened.manage().change_client(realm, &update.named.id, update.changes.read()?).await;
     let client = changed.map_err(|error| unknown(error, &realm.name))?;
+    tell_idle_keys(&client);
     done(&client, "changed", opened, output)
+}
+
+/// Keys are good for nothing until the client may use them; one step of moving it may leave it so.
+fn tell_idle_keys(client: &Client) {
+    let has_keys = client.proof.as_ref().is_some_and(|proof| proof.keys.is_some());
+    let uses = [AuthenticationMethod::PrivateKeyJwt, AuthenticationMethod::SelfSignedTlsClientAuth];
+    if has_keys && !uses.iter().any(|method| client.may_authenticate_by(*method)) {
+        super::warn(&format!(
+            "client {} may not use its keys yet: --authentication private_key_jwt lets it",
+            client.id
+        ));
+    }
 }
 
 fn role(resource_server: bool) -> ClientRole {

@@ -144,6 +144,10 @@ fn update_moves_a_client_from_a_secret_to_keys_and_back() {
     let update = |more: &[&str]| client(&place, "update", more);
     let ways = ["--authentication", "private_key_jwt", "--authentication", "client_secret_basic"];
     update(&ways).failed(1, &["private_key_jwt", "jwks-file"]);
+    let idle = update(&["--jwks-file", "a.jwks.json"]).done();
+    assert!(idle.stderr.contains("may not use its keys yet"), "{idle:?}");
+    assert_eq!(update(&ways).done().stderr, "");
+    update(&["--no-jwks", "--no-authentication"]).done();
     let changed = update(&[&ways[..], &["--jwks-file", "a.jwks.json"]].concat()).done().json();
     assert_eq!(changed["keys"].as_array().unwrap().len(), 1);
     update(&["--no-jwks"]).failed(1, &["private_key_jwt"]);

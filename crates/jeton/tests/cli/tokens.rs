@@ -1,5 +1,7 @@
 //! `jeton token`: made by hand, listed, revoked, looked at.
 
+use jeton_engine::jose::{Algorithm, SigningKey, base64url};
+
 use super::place::Place;
 
 fn place_with_a_client() -> Place {
@@ -128,4 +130,28 @@ fn what_is_altered_unsigned_or_signed_by_another_is_not_valid() {
     verify("nonsense").failed(1, &["three parts"]);
     let in_the_clear = ["token", "verify", "--jwks", "http://a.example.com/jwks.json"];
     place.jeton_reading(&in_the_clear, token.as_bytes()).failed(2, &["in the clear"]);
+}
+
+#[test]
+fn what_a_token_is_bound_to_is_told_and_of_a_bearer_token_nothing() {
+    let place = Place::empty();
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let jwk = key.public_jwk("k").unwrap();
+    std::fs::write(place.path("jwks.json"), format!("{{\"keys\":[{jwk}]}}")).unwrap();
+    let token = |claims: &serde_json::Value| {
+        let header = base64url::encode(r#"{"alg":"EdDSA","kid":"k"}"#);
+        key.sign_compact(&header, claims.to_string().as_bytes()).unwrap()
+    };
+    let read = |command: &[&str], claims: &serde_json::Value| {
+        place.jeton_reading(&[&["token"], command].concat(), token(claims).as_bytes()).done().stdout
+    };
+    let bound = serde_json::json!({ "cnf": { "jkt": "abc", "x5t#S256": "def" } });
+    let verify = ["verify", "--jwks", "jwks.json"];
+    let told = read(&verify, &bound);
+    assert!(told.contains("bound to\ta DPoP key\tabc\nbound to\ta certificate\tdef\n"), "{told}");
+    let told = read(&["inspect"], &bound);
+    assert!(told.contains("bound to\ta DPoP key: abc\nbound to\ta certificate: def\n"), "{told}");
+    let bearer = serde_json::json!({ "sub": "ada" });
+    assert_eq!(read(&verify, &bearer), "valid\tEdDSA\tk\n");
+    assert!(!read(&["inspect"], &bearer).contains("bound to"));
 }
