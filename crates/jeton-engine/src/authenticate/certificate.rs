@@ -59,7 +59,8 @@ async fn prove(
     certificate: &ClientCertificate,
 ) -> Result<(), Reason> {
     use AuthenticationMethod::{SelfSignedTlsClientAuth, TlsClientAuth};
-    let may_by = |method| live.client.may_authenticate_by(method);
+    let read = &deciding.terms.authentication;
+    let may_by = |method| read.contains(&method) && live.client.may_authenticate_by(method);
     let mut proved = Err(Reason::AuthenticationMethod);
     if may_by(TlsClientAuth) {
         proved = by_name(deciding, live, certificate).map(|()| TlsClientAuth);

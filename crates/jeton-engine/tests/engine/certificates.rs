@@ -17,6 +17,7 @@ use jeton_engine::realm::proving::{Profile, Proving};
 use jeton_engine::request::{
     AuthenticationMethod, Caller, Credentials, TokenQuestion, TokenRequest,
 };
+use jeton_engine::terms::Terms;
 use jeton_engine::token::Decision;
 use jeton_engine::verify::{Access, Requirement, Scheme};
 use parking_lot::Mutex;
@@ -475,4 +476,26 @@ async fn tokens_that_must_be_bound_are_not_made_by_hand() {
     stage.client(by_subject("CN=orders,O=Acme")).await;
     let refusal = by_hand(&stage).await.unwrap_err().to_string();
     assert!(refusal.contains("profile is fapi2"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_client_uses_no_way_that_the_dialect_does_not_read() {
+    use AuthenticationMethod::{SelfSignedTlsClientAuth, TlsClientAuth};
+    let key = key();
+    let certificate = signed(&key, &params(), Chain::Verified);
+    for (new, own, other) in [
+        (by_jwks(&jwks(&key, "")), SelfSignedTlsClientAuth, TlsClientAuth),
+        (by_subject("CN=orders,O=Acme"), TlsClientAuth, SelfSignedTlsClientAuth),
+    ] {
+        let stage = with(new).await;
+        for (read, expected) in [(own, None), (other, Some(Reason::AuthenticationMethod))] {
+            let terms = Terms { authentication: vec![read], ..terms() };
+            let credentials = Credentials::Named("orders");
+            let request = TokenRequest { credentials, scope: None, audiences: Default::default() };
+            let caller = caller(Some(&certificate));
+            let decision = stage.engine.decide(&stage.state(), &terms, caller, Ok(request)).await;
+            let refused = decision.outcome.is_err().then(|| reason(&decision));
+            assert_eq!(refused, expected, "{own} where {read} is read");
+        }
+    }
 }
