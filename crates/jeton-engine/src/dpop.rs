@@ -3,11 +3,14 @@
 //!
 //! A proof holds for `age_max` after its `iat`, to the second; `iat` may be up to `leeway` ahead of
 //! our clock. A proof with a nonce of ours holds as long as the nonce does, whatever its `iat`
-//! says: we know better than the sender's clock when it was made (section 11.1).
+//! says: we know better than the sender's clock when it was made (section 11.1). Where a proof has
+//! `nbf` or `exp`, it holds within them only (RFC 7519 sections 4.1.4 and 4.1.5).
 
 pub(crate) mod nonce;
 mod proof;
 mod target;
+
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jeton_jose::base64url;
@@ -18,11 +21,15 @@ use crate::deciding::Deciding;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Reason};
 use crate::live::RealmState;
-use crate::realm::proving::Nonces;
+use crate::realm::proving::{Nonces, Profile};
 use crate::request::PresentedProof;
 use crate::spent::ToSpend;
 
 pub use crate::dpop::proof::{IDENTIFIER_BYTES_MAX, PROOF_BYTES_MAX, Proof};
+
+/// How far ahead `iat` of a JWT may be at most, whatever else is known of its age (FAPI 2.0 Security
+/// Profile section 5.3.2.1).
+const FAPI2_AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// What a proof has shown.
 pub(crate) struct Proven {
@@ -63,8 +70,18 @@ pub(crate) fn prove(
 /// From when on the proof would be refused anyway, if it holds now.
 fn holds_until(deciding: Deciding<'_>, proof: &Proof) -> Result<Time, Reason> {
     let Deciding { realm, now, .. } = deciding;
-    let rules = &realm.realm().proving.dpop;
+    let proving = &realm.realm().proving;
+    let rules = &proving.dpop;
+    let is_over = proof.expires_at.is_some_and(|end| now >= end.plus(rules.leeway));
+    if is_over || proof.not_before.is_some_and(|beginning| beginning > now.plus(rules.leeway)) {
+        return Err(Reason::ProofTime);
+    }
     match (&proof.nonce, rules.nonces) {
+        (Some(_), _)
+            if proving.profile == Profile::Fapi2 && proof.issued_at > now.plus(FAPI2_AHEAD_MAX) =>
+        {
+            Err(Reason::ProofTime)
+        }
         (Some(nonce), _) => realm.memory.nonces.until(nonce, now).ok_or(Reason::NonceStale),
         (None, Nonces::Required) => Err(Reason::NonceMissing),
         (None, Nonces::NotAsked) => {
@@ -73,7 +90,7 @@ fn holds_until(deciding: Deciding<'_>, proof: &Proof) -> Result<Time, Reason> {
                 return Err(Reason::ProofTime);
             }
             // One second more: at the last moment it still holds, and must be remembered.
-            Ok(proof.issued_at.plus(rules.age_max).plus(std::time::Duration::from_secs(1)))
+            Ok(proof.issued_at.plus(rules.age_max).plus(Duration::from_secs(1)))
         }
     }
 }

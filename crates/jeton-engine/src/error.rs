@@ -221,7 +221,7 @@ reasons! {
     ProofSignature, "proof_signature", InvalidDpopProof, "the signature of the DPoP proof is wrong";
     ProofMethod, "proof_method", InvalidDpopProof, "the DPoP proof was made for another method (htm)";
     ProofTarget, "proof_target", InvalidDpopProof, "the DPoP proof was made for another URL (htu)";
-    ProofTime, "proof_time", InvalidDpopProof, "the DPoP proof is too old, or was made in the future (iat)";
+    ProofTime, "proof_time", InvalidDpopProof, "the DPoP proof is too old, or was made in the future (iat, nbf, exp)";
     ProofToken, "proof_token", InvalidDpopProof, "the DPoP proof was not made for the token that it came with (ath)";
     ProofReplayed, "proof_replayed", InvalidDpopProof, "a DPoP proof with this jti by this key was used before";
     NonceMissing, "nonce_missing", UseDpopNonce, "the realm asks for a nonce, and the DPoP proof has none";

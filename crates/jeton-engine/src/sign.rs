@@ -6,17 +6,21 @@ use jeton_jose::jws::encode_header;
 use crate::engine::Engine;
 use crate::error::Fault;
 use crate::live::RealmState;
+use crate::realm::proving::Profile;
 use crate::terms::TokenShape;
 
 impl RealmState {
     /// The algorithm that the realm signs statements with: that of its tokens, if others can check
-    /// it, or else that of any key which they can. `None`: it has no such key.
+    /// it, or else that of any key which they can. `None`: it has no such key. In profile `fapi2` only
+    /// what that allows (FAPI 2.0 Security Profile section 5.4.1), whichever keys are there.
     pub fn statement_algorithm(&self) -> Option<Algorithm> {
         let preferred = match &self.realm.token {
             TokenShape::Jwt(shape) => Some(shape.algorithm),
             TokenShape::Stored(_) | TokenShape::Sealed => None,
         };
-        self.memory.keys.load().public_algorithm(preferred)
+        let profile = self.realm.proving.profile;
+        let allowed = |algorithm| profile == Profile::Standard || profile.allows(algorithm);
+        self.memory.keys.load().public_algorithm(preferred, allowed)
     }
 }
 

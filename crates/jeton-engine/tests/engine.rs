@@ -26,6 +26,8 @@ mod certificates;
 mod check;
 #[path = "engine/dpop.rs"]
 mod dpop;
+#[path = "engine/fapi2.rs"]
+mod fapi2;
 #[path = "engine/federated.rs"]
 mod federated;
 #[path = "engine/follow.rs"]

@@ -30,6 +30,10 @@ pub struct Proof {
     pub uri: Box<str>,
     /// When it was made, by the sender's clock (`iat`).
     pub issued_at: Time,
+    /// From when on it holds (`nbf`), where it says so.
+    pub not_before: Option<Time>,
+    /// From when on it does not hold any more (`exp`), where it says so.
+    pub expires_at: Option<Time>,
     /// The digest of the access token that it was made for (`ath`), where it names one.
     pub token_digest: Option<Box<str>>,
     /// The server's nonce (`nonce`), where it has one.
@@ -72,13 +76,16 @@ impl Proof {
         if id.is_empty() || id.len() > IDENTIFIER_BYTES_MAX {
             return None;
         }
-        let issued_at = i64::try_from(claims.time("iat").ok()??).ok()?;
+        let moment = |seconds| i64::try_from(seconds).ok().map(Time::from_seconds);
+        let time = |name| Some(claims.time(name).ok()?.and_then(moment));
         Some(Self {
             key,
             id,
             method: text("htm")??,
             uri: text("htu")??,
-            issued_at: Time::from_seconds(issued_at),
+            issued_at: time("iat")??,
+            not_before: time("nbf")?,
+            expires_at: time("exp")?,
             token_digest: text("ath")?,
             nonce: text("nonce")?,
         })

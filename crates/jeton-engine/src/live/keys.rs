@@ -57,11 +57,16 @@ impl LiveKeys {
         self.keys.iter().find(signs)
     }
 
-    /// The preferred algorithm, if a public key signs with it now, or else any other such.
-    pub(crate) fn public_algorithm(&self, preferred: Option<Algorithm>) -> Option<Algorithm> {
+    /// The preferred algorithm, if a public key signs with it now, or else any other such; only
+    /// of those that are allowed.
+    pub(crate) fn public_algorithm(
+        &self,
+        preferred: Option<Algorithm>,
+        allowed: impl Fn(Algorithm) -> bool,
+    ) -> Option<Algorithm> {
         let signs = |key: &&LiveKey| key.status == KeyStatus::Active;
         let algorithms = self.keys.iter().filter(signs).map(|key| key.key.algorithm());
-        let mut public = algorithms.filter(|algorithm| !algorithm.is_symmetric());
+        let mut public = algorithms.filter(|one| !one.is_symmetric() && allowed(*one));
         let first = public.clone().next();
         public.find(|algorithm| Some(*algorithm) == preferred).or(first)
     }

@@ -189,7 +189,7 @@ async fn what_a_proof_may_have_beside_the_rest_does_no_harm() {
     for (index, draft) in [
         good.clone().header("typ", "DPoP+JWT"),
         good.clone().header("kid", "k").header("x", json!({"y": [1]})),
-        good.clone().claim("nbf", START).claim("exp", START + 300).claim("x", json!([1])),
+        good.clone().claim("nbf", START + 10).claim("exp", START - 9).claim("x", json!([1])),
         good.clone().claim("ath", "of-no-token-here"),
         good.clone().claim("htu", format!("{TOKEN}?a=b#c")),
         good.clone().claim("htu", "HTTPS://AUTH.EXAMPLE.COM:443/main/oauth2/token"),
@@ -213,7 +213,7 @@ async fn a_proof_that_is_wrong_in_one_thing_is_refused_for_it() {
     let private = private_jwk();
     use Reason::{
         ProofAlgorithm, ProofKey, ProofMalformed, ProofMethod, ProofSignature, ProofTarget,
-        ProofType,
+        ProofTime, ProofType,
     };
     for (draft, expected) in [
         (good.clone().without("typ"), ProofType),
@@ -245,6 +245,10 @@ async fn a_proof_that_is_wrong_in_one_thing_is_refused_for_it() {
         (good.clone().without("iat"), ProofMalformed),
         (good.clone().claim("iat", START.to_string()), ProofMalformed),
         (good.clone().claim("iat", -1), ProofMalformed),
+        (good.clone().claim("exp", START - 10), ProofTime),
+        (good.clone().claim("exp", "never"), ProofMalformed),
+        (good.clone().claim("nbf", START + 11), ProofTime),
+        (good.clone().claim("nbf", json!(null)), ProofMalformed),
         (good.clone().claim("nonce", 1), ProofMalformed),
         (good.clone().claim("ath", json!(null)), ProofMalformed),
     ] {
