@@ -8,6 +8,7 @@ mod statement;
 use std::fmt;
 use std::str::FromStr;
 
+use jeton_jose::Algorithm;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
@@ -79,6 +80,11 @@ pub struct Registration {
 impl Registration {
     /// The most bytes of it as JSON.
     pub const BYTES_MAX: usize = 48 * 1024;
+
+    /// The one algorithm that the client signs its assertions with, where it said so.
+    pub fn signing_algorithm(&self) -> Option<Algorithm> {
+        self.members.get(metadata::SIGNING_ALGORITHM)?.as_str()?.parse().ok()
+    }
 }
 
 impl FromStr for Registration {

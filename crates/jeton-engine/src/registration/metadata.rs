@@ -28,6 +28,9 @@ const KEPT_BYTES_MAX: usize = 32 * 1024;
 /// The longest tag of a language (RFC 5646 section 4.4.1), in bytes.
 const LANGUAGE_BYTES_MAX: usize = 35;
 
+/// The member with the algorithm of a client's assertions.
+pub(super) const SIGNING_ALGORITHM: &str = "token_endpoint_auth_signing_alg";
+
 /// What a member must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
@@ -326,7 +329,7 @@ impl Reader {
         keys: Option<&ClientKeys>,
         profile: Profile,
     ) -> Result<(), Refusal> {
-        const NAME: &str = "token_endpoint_auth_signing_alg";
+        const NAME: &str = SIGNING_ALGORITHM;
         if let (Some(ClientKeys::Jwks(keys)), AuthenticationMethod::PrivateKeyJwt) = (keys, method)
             && !keys.parse().keys().iter().any(|key| profile.allows(key.algorithm()))
         {

@@ -14,7 +14,7 @@ use jeton_engine::registration::metadata::demand;
 use jeton_engine::request::AuthenticationMethod;
 use serde_json::{Value, json};
 
-use crate::asserting::{Signer, set};
+use crate::asserting::{Signer, claims_with, set};
 use crate::registering::{SOURCE, member, realm_with, rules, stage};
 use crate::stage::{Ask, Stage, reason, settings, terms, time};
 
@@ -393,6 +393,24 @@ async fn bound_tokens_and_keys_are_where_they_are_looked_for() {
     let proof = registered.client.proof.unwrap();
     assert!(matches!(proof.keys, Some(ClientKeys::JwksUri(_))));
     assert_eq!((proof.sender.dpop, proof.sender.mtls), (Binding::Required, Binding::Off));
+}
+
+#[tokio::test]
+async fn who_registered_one_algorithm_uses_no_other() {
+    let stage = stage().await;
+    let (es256, eddsa) = (Signer::new(Algorithm::Es256), Signer::new(Algorithm::EdDsa).named("k2"));
+    let jwks = serde_json::to_value(set(&[es256.jwk(), eddsa.jwk()])).unwrap();
+    let said = |named: Value| {
+        json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": jwks,
+            "token_endpoint_auth_signing_alg": named })
+    };
+    let one = stage.registered(said("ES256".into())).await;
+    let id = one.client.id.as_str();
+    let by = |jti: &str| claims_with(&json!({ "iss": id, "sub": id, "jti": jti }));
+    stage.accepted(&es256.sign(&by("1"))).await;
+    assert_eq!(stage.rejected(&eddsa.sign(&by("2"))).await, Reason::AssertionAlgorithm);
+    stage.replaced(&one, said(Value::Null)).await;
+    stage.accepted(&eddsa.sign(&by("3"))).await;
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ remedies! {
     AssertionType, "Send client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer beside client_assertion.";
     AssertionMalformed, "Send one JWT of three parts, each base64url without padding, with at most 16 KiB and no header parameter that changes its meaning (crit, zip, b64).";
     AssertionTyped, "Make a JWT for this purpose alone: leave typ away, or set it to client-authentication+jwt or JWT. An access token is no assertion.";
-    AssertionAlgorithm, "Sign with EdDSA, ES256, ES384, PS256 or RS256 (profile fapi2: EdDSA, ES256 or PS256), or with HS256 and the secret for client_secret_jwt.";
+    AssertionAlgorithm, "Sign with EdDSA, ES256, ES384, PS256 or RS256 (profile fapi2: EdDSA, ES256 or PS256), or with HS256 and the secret for client_secret_jwt. A client that registered itself with one algorithm uses no other.";
     AssertionKeyUnknown, "Compare kid and alg of the assertion with the client's JWK set: `jeton client show ID`. A key is used with one algorithm only; an RSA key that names none is for RS256.";
     AssertionKeysNone, "Give the client what its method needs: `jeton client update ID --jwks-file F` or `--jwks-uri U`; for client_secret_jwt a secret, `jeton client rotate-secret ID`.";
     AssertionSignature, "Sign with the private half of a key in the client's JWK set, the form of RFC 7518 (r and s side by side for ES256, not DER). If the key was replaced, `jeton client update ID --jwks-file F`.";
