@@ -1,6 +1,7 @@
 //! What goes on beside requests: following the store, writing down what may be written late,
 //! removing what has expired.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::store::{Change, Changed, Horizon, Revision};
 const USES_EVERY: Duration = Duration::from_secs(5);
 const REMOVAL_EVERY: Duration = Duration::from_secs(10);
 const ROTATION_EVERY: Duration = Duration::from_secs(10);
+const MOVING_EVERY: Duration = Duration::from_secs(3600);
 const REMOVAL_STEP: u32 = 500;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -30,6 +32,7 @@ impl Engine {
                 () = self.follow() => {}
                 () = self.remove_expired() => {}
                 () = self.follow_rotation() => {}
+                () = self.tell_of_moving_clients() => {}
             }
             stopped.notify_one();
         };
@@ -151,6 +154,26 @@ impl Engine {
             ticks.tick().await;
             if let Err(fault) = self.rotate_keys().await {
                 tracing::warn!(%fault, "key rotation could not be looked after; trying again later");
+            }
+        }
+    }
+
+    /// Says every hour which clients still make their assertions for a token endpoint, so that an
+    /// operator knows when the realm can do without (`Assertions::also_for`).
+    async fn tell_of_moving_clients(&self) {
+        let mut told = HashMap::new();
+        let mut ticks = interval(MOVING_EVERY);
+        loop {
+            ticks.tick().await;
+            for (realm, state) in self.realms.load().iter() {
+                for (client_id, count) in state.assertions_for_others() {
+                    let client = (realm.clone(), client_id.clone());
+                    let before = told.insert(client, count).unwrap_or(0);
+                    if count > before {
+                        let assertions = count - before;
+                        tracing::info!(%realm, %client_id, assertions, "a client makes assertions for a token endpoint instead of the issuer");
+                    }
+                }
             }
         }
     }
