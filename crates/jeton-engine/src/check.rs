@@ -16,6 +16,7 @@ use crate::error::Fault;
 use crate::issue::{digest_of_text, digest_of_token};
 use crate::live::{KeyMark, Memory, RealmState};
 use crate::name::ClientId;
+use crate::realm::proving::Profile;
 use crate::scope::Scope;
 use crate::sealed;
 use crate::token::{TokenDigest, TokenFormat, TokenRecord};
@@ -30,6 +31,15 @@ pub struct ActiveToken {
     pub client: Arc<Client>,
     /// What it says.
     pub says: Arc<Says>,
+}
+
+impl ActiveToken {
+    /// Whether the realm's profile lets anybody use it: `fapi2` knows no bearer tokens (FAPI 2.0
+    /// Security Profile section 5.3.2.1), also not those from before the realm had the profile. They
+    /// can be revoked all the same.
+    pub(crate) fn may_be_used(&self, realm: &RealmState) -> bool {
+        realm.realm().proving.profile != Profile::Fapi2 || !self.says.confirmation.is_bearer()
+    }
 }
 
 /// What a token says, found out once.

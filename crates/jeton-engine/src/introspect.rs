@@ -65,7 +65,7 @@ async fn introspect(
     let theirs = |token: &ActiveToken| {
         caller.role == ClientRole::ResourceServer || token.client.id == caller.id
     };
-    let token = token.filter(theirs);
+    let token = token.filter(|token| theirs(token) && token.may_be_used(deciding.realm));
     let for_another =
         token.as_ref().is_some_and(|token| is_for_another(deciding.realm, &caller, token));
     Ok(Introspected { token, for_another, caller })

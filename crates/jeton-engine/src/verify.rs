@@ -73,6 +73,9 @@ impl Engine {
         let Some(active) = self.check(realm, access.token).await? else {
             return Err(Reason::TokenInvalid.into());
         };
+        if !active.may_be_used(realm) {
+            return Err(refuse(Reason::TokenInvalid, &active.client));
+        }
         let refused = |reason| refuse(reason, &active.client);
         let wanted = &access.requirement.audiences;
         let for_one_of = |audience: &str| wanted.contains(&audience);
