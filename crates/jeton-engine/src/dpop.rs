@@ -27,6 +27,10 @@ use crate::spent::ToSpend;
 
 pub use crate::dpop::proof::{IDENTIFIER_BYTES_MAX, PROOF_BYTES_MAX, Proof};
 
+/// How long a proof is remembered beyond the moment from which on it is refused anyway: an age that
+/// is made greater must not bring back what was used just before.
+const REMEMBERED_LONGER: Duration = Duration::from_secs(60);
+
 /// How far ahead `iat` of a JWT may be at most, whatever else is known of its age (FAPI 2.0 Security
 /// Profile section 5.3.2.1).
 const FAPI2_AHEAD_MAX: Duration = Duration::from_secs(60);
@@ -89,8 +93,7 @@ fn holds_until(deciding: Deciding<'_>, proof: &Proof) -> Result<Time, Reason> {
             if !window.contains(&proof.issued_at) {
                 return Err(Reason::ProofTime);
             }
-            // One second more: at the last moment it still holds, and must be remembered.
-            Ok(proof.issued_at.plus(rules.age_max).plus(Duration::from_secs(1)))
+            Ok(proof.issued_at.plus(rules.age_max).plus(REMEMBERED_LONGER))
         }
     }
 }

@@ -79,8 +79,9 @@ async fn make_clients(running: &Running, text: &str, keyed: &Leaf) {
     let secret = NewSecret::Supplied(Zeroizing::new(SECRET.to_owned()));
     for client in [
         new("partner", AuthenticationMethod::TlsClientAuth, by_name),
-        new("keyed", AuthenticationMethod::SelfSignedTlsClientAuth, by_key),
         NewClient { secret, ..new("secretive", AuthenticationMethod::ClientSecretPost, by_secret) },
+        // The last: when the server knows this one, it knows them all.
+        new("keyed", AuthenticationMethod::SelfSignedTlsClientAuth, by_key),
     ] {
         manage.create_client(&realm, client).await.unwrap();
     }
