@@ -282,7 +282,9 @@ pub enum Change {
     TokensDeleted(RealmName, ClientId),
 }
 
-/// Why the store did not do what was asked. Whatever the error, nothing was written.
+/// Why the store did not do what was asked. Whatever the error, nothing was written, but for one
+/// case: when the store is lost in the middle of a commit ([`StoreError::Unreachable`]), it may have been
+/// written all the same. Nothing is acknowledged then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// It is there already.
