@@ -414,6 +414,25 @@ async fn who_registered_one_algorithm_uses_no_other() {
 }
 
 #[tokio::test]
+async fn a_key_that_does_not_say_its_algorithm_has_the_one_that_was_registered() {
+    let stage = stage().await;
+    let signer = Signer::new(Algorithm::Ps256);
+    let mut jwk = signer.jwk();
+    jwk.as_object_mut().unwrap().remove("alg");
+    let said = |named: Value| {
+        json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [jwk.clone()] },
+            "token_endpoint_auth_signing_alg": named })
+    };
+    let one = stage.registered(said("PS256".into())).await;
+    let id = one.client.id.as_str();
+    let by = |jti: &str| claims_with(&json!({ "iss": id, "sub": id, "jti": jti }));
+    stage.accepted(&signer.sign(&by("1"))).await;
+    // Nothing was said of it: then it is for RS256, as most are that do not say.
+    stage.replaced(&one, said(Value::Null)).await;
+    assert_eq!(stage.rejected(&signer.sign(&by("2"))).await, Reason::AssertionKeyUnknown);
+}
+
+#[tokio::test]
 async fn a_fapi2_realm_takes_no_secrets_and_no_weak_algorithms() {
     let methods = AuthenticationMethod::ALL.iter().copied();
     let methods = methods.filter(|method| method.proves_possession()).collect();

@@ -72,10 +72,10 @@ pub(super) async fn prove(
     presented: &Presented<'_>,
 ) -> Result<Proved, Refusal> {
     match (issuer.keys, &issuer.trusted.keys) {
-        (Some(keys), _) => signature::check(deciding, presented, keys)?,
+        (Some(keys), _) => signature::check(deciding, presented, keys, None)?,
         (None, TrustedKeys::At(location)) => {
             let keys = signature::fetch(deciding, location, presented).await?;
-            signature::check(deciding, presented, &keys)?;
+            signature::check(deciding, presented, &keys, None)?;
         }
         (None, TrustedKeys::These(_)) => return Err(Reason::AssertionKeysNone.into()),
     }

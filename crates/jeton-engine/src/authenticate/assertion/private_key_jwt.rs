@@ -13,13 +13,17 @@ pub(super) async fn verify(
     live: &LiveClient,
     presented: &Presented<'_>,
 ) -> Result<(), Reason> {
+    let registration = live.client.registration.as_ref();
+    let registered = registration.and_then(|registration| registration.signing_algorithm());
     let keys = live.client.proof.as_ref().and_then(|proof| proof.keys.as_ref());
     match keys {
-        Some(ClientKeys::Jwks(keys)) => signature::check(deciding, presented, live.keys(keys))?,
+        Some(ClientKeys::Jwks(keys)) => {
+            signature::check(deciding, presented, live.keys(keys), registered)?;
+        }
         Some(ClientKeys::JwksUri(uri)) => {
             let location = KeyLocation::Uri(uri.as_str().into());
             let keys = signature::fetch(deciding, &location, presented).await?;
-            signature::check(deciding, presented, &keys)?;
+            signature::check(deciding, presented, &keys, registered)?;
         }
         None => {
             signature::check_in_vain(presented);
@@ -27,8 +31,7 @@ pub(super) async fn verify(
         }
     }
     // Who registered one algorithm uses no other (`token_endpoint_auth_signing_alg`).
-    let registration = live.client.registration.as_ref();
-    match registration.and_then(|registration| registration.signing_algorithm()) {
+    match registered {
         Some(only) if only != presented.jws.header().algorithm => Err(Reason::AssertionAlgorithm),
         _ => Ok(()),
     }

@@ -12,17 +12,19 @@ use crate::error::Reason;
 use crate::key_source::KeyLocation;
 
 /// Checks the signature with the key that the assertion names, or with those of its algorithm, if
-/// they are few.
+/// they are few. `registered` is the one algorithm that the client has named for itself, if it has.
 pub(super) fn check(
     deciding: Deciding<'_>,
     presented: &Presented<'_>,
     keys: &JwkSet,
+    registered: Option<Algorithm>,
 ) -> Result<(), Reason> {
     let header = presented.jws.header();
     let key_id = header.key_id.as_deref();
     // RFC 7517 section 4.5: an identifier is for one key.
     let most = if key_id.is_some() { 1 } else { KEYS_TRIED_MAX };
-    let knows_rs256 = deciding.realm.realm().proving.profile.allows(Algorithm::Rs256);
+    let knows_rs256 = deciding.realm.realm().proving.profile.allows(Algorithm::Rs256)
+        && registered != Some(Algorithm::Ps256);
     let found: Vec<&VerifyingKey> = keys
         .find(key_id, header.algorithm)
         .filter(|key| !(knows_rs256 && is_for_rs256(keys, key)))
@@ -40,7 +42,7 @@ pub(super) fn check(
 
 /// Whether a key for PS256 is one for RS256 too: an RSA key that does not say its algorithm stands
 /// in a set once for each. Where both are accepted it is for RS256, as it is with most who do not
-/// say; where RS256 is not, it can only be for PS256.
+/// say; where RS256 is not, or its owner has named PS256, it can only be for PS256.
 fn is_for_rs256(keys: &JwkSet, key: &VerifyingKey) -> bool {
     key.algorithm() == Algorithm::Ps256
         && keys
