@@ -6,6 +6,7 @@
 
 mod admitted;
 mod error;
+mod kept;
 mod migrate;
 mod postgres;
 mod sqlite;

@@ -13,9 +13,10 @@ use jeton_engine::terms::Lifetime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::row::{Columns, list_text};
+use super::row::Columns;
 use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events, tokens};
+use crate::kept::{CLIENT_STATUSES, ROLES, list_text};
 
 /// A client with its secrets, a row a secret, or one without any.
 const SELECT: &str = "SELECT client.realm, client.id, client.name, subject, status, role, lock, \
@@ -25,12 +26,6 @@ const SELECT: &str = "SELECT client.realm, client.id, client.name, subject, stat
 
 const SECRETS: &str =
     "LEFT JOIN secret ON secret.realm = client.realm AND secret.client_id = client.id";
-
-const STATUSES: &[(&str, ClientStatus)] =
-    &[("enabled", ClientStatus::Enabled), ("disabled", ClientStatus::Disabled)];
-
-const ROLES: &[(&str, ClientRole)] =
-    &[("client", ClientRole::Client), ("resource_server", ClientRole::ResourceServer)];
 
 /// Adds a client.
 pub(super) async fn add(
@@ -322,7 +317,7 @@ fn read(columns: &mut Columns<'_>, realm: &RealmName) -> Result<Client, Trouble>
         id: columns.parsed()?,
         name: columns.value()?,
         subject: columns.parsed_if_any()?,
-        status: columns.one_of(STATUSES)?,
+        status: columns.one_of(CLIENT_STATUSES)?,
         role: columns.one_of(ROLES)?,
         lock: read_lock(columns)?,
         scope: columns.parsed()?,

@@ -12,12 +12,7 @@ use tokio_postgres::{Client, Row};
 use super::row::Columns;
 use super::trouble::{Trouble, is_duplicate};
 use super::{changes, events};
-
-const STATUSES: &[(&str, KeyStatus)] = &[
-    (KeyStatus::Upcoming.name(), KeyStatus::Upcoming),
-    (KeyStatus::Active.name(), KeyStatus::Active),
-    (KeyStatus::Retired.name(), KeyStatus::Retired),
-];
+use crate::kept::KEY_STATUSES;
 
 /// Adds a key; an active one takes the place of the one before it.
 pub(super) async fn add(client: &Client, key: &KeyRecord, event: &Event) -> Result<u64, Trouble> {
@@ -193,7 +188,7 @@ fn read(row: &Row) -> Result<KeyRecord, Trouble> {
         realm: columns.parsed()?,
         id: columns.parsed()?,
         algorithm: columns.parsed()?,
-        status: columns.one_of(STATUSES)?,
+        status: columns.one_of(KEY_STATUSES)?,
         sealed: columns.value()?,
         public_jwk: columns.value()?,
         created_at: columns.time()?,

@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use jeton_engine::clock::Time;
 use jeton_engine::store::StoreError;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -117,14 +116,4 @@ impl<'r> Columns<'r> {
             part(1),
         )))
     }
-}
-
-/// A list as it is kept.
-pub(super) fn list_text<T: Serialize>(list: &[T]) -> Result<Option<String>, StoreError> {
-    if list.is_empty() {
-        return Ok(None);
-    }
-    serde_json::to_string(list)
-        .map(Some)
-        .map_err(|error| StoreError::Failed(format!("a list cannot be written: {error}")))
 }

@@ -7,13 +7,14 @@ use jeton_engine::clock::Time;
 use jeton_engine::event::Event;
 use jeton_engine::name::{ClientId, RealmName, TokenId};
 use jeton_engine::store::{Change, StoreError, TokenFilter};
-use jeton_engine::token::{TokenDigest, TokenFormat, TokenOrigin, TokenRecord};
+use jeton_engine::token::{TokenDigest, TokenOrigin, TokenRecord};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::row::{Columns, list_text};
+use super::row::Columns;
 use super::trouble::Trouble;
 use super::{changes, events};
+use crate::kept::{FORMATS, list_text};
 
 const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scope, audiences, \
     confirmation, issued_at, expires_at, revoked_at";
@@ -22,12 +23,6 @@ const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scop
 const IS_THERE: &str = "NOT EXISTS (SELECT FROM deleted_client WHERE \
     deleted_client.realm = token.realm AND deleted_client.client_id = token.client_id AND \
     token.seq <= deleted_client.through)";
-
-const FORMATS: &[(&str, TokenFormat)] = &[
-    (TokenFormat::Jwt.name(), TokenFormat::Jwt),
-    (TokenFormat::Stored.name(), TokenFormat::Stored),
-    (TokenFormat::Sealed.name(), TokenFormat::Sealed),
-];
 
 /// Keeps tokens. Says of each whether it was; one like it is there otherwise.
 pub(super) async fn keep(

@@ -12,9 +12,10 @@ use jeton_engine::store::{Change, StoreError};
 use jeton_engine::terms::Lifetime;
 use rusqlite::{Connection, Row, Rows, named_params, params};
 
-use super::row::{Columns, list_text};
+use super::row::Columns;
 use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events, tokens};
+use crate::kept::{CLIENT_STATUSES, ROLES, list_text};
 
 const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, \
     audiences, lifetime_seconds, networks, authentication, claims, proof, registration, \
@@ -22,12 +23,6 @@ const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_unti
 
 const SECRET_COLUMNS: &str =
     "client_id, id, name, generated, supplied, sealed, created_at, expires_at, last_used_at";
-
-const STATUSES: &[(&str, ClientStatus)] =
-    &[("enabled", ClientStatus::Enabled), ("disabled", ClientStatus::Disabled)];
-
-const ROLES: &[(&str, ClientRole)] =
-    &[("client", ClientRole::Client), ("resource_server", ClientRole::ResourceServer)];
 
 /// Adds a client.
 pub(super) fn add(connection: &Connection, client: &Client, event: &Event) -> Result<u64, Trouble> {
@@ -285,7 +280,7 @@ fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
         id: columns.parsed()?,
         name: columns.value()?,
         subject: columns.parsed_if_any()?,
-        status: columns.one_of(STATUSES)?,
+        status: columns.one_of(CLIENT_STATUSES)?,
         role: columns.one_of(ROLES)?,
         lock: read_lock(&mut columns)?,
         scope: columns.parsed()?,

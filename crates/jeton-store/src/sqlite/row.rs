@@ -8,7 +8,6 @@ use jeton_engine::clock::Time;
 use jeton_engine::store::StoreError;
 use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::trouble::Trouble;
@@ -108,14 +107,4 @@ impl<'r, 's> Columns<'r, 's> {
         let value = self.row.get_ref(self.next - 1)?;
         value.as_str().map_err(|_| self.unreadable(&"is not text"))
     }
-}
-
-/// A list as it is kept.
-pub(super) fn list_text<T: Serialize>(list: &[T]) -> Result<Option<String>, StoreError> {
-    if list.is_empty() {
-        return Ok(None);
-    }
-    serde_json::to_string(list)
-        .map(Some)
-        .map_err(|error| StoreError::Failed(format!("a list cannot be written: {error}")))
 }

@@ -4,12 +4,13 @@ use jeton_engine::clock::Time;
 use jeton_engine::event::Event;
 use jeton_engine::name::{ClientId, RealmName, TokenId};
 use jeton_engine::store::{Change, StoreError, TokenFilter};
-use jeton_engine::token::{TokenDigest, TokenFormat, TokenOrigin, TokenRecord};
+use jeton_engine::token::{TokenDigest, TokenOrigin, TokenRecord};
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, named_params, params};
 
-use super::row::{Columns, list_text};
+use super::row::Columns;
 use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events};
+use crate::kept::{FORMATS, list_text};
 
 /// Writes a token.
 pub(super) const INSERT: &str = "INSERT INTO token \
@@ -24,12 +25,6 @@ const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scop
 const IS_THERE: &str = "NOT EXISTS (SELECT 1 FROM deleted_client WHERE \
     deleted_client.realm = token.realm AND deleted_client.client_id = token.client_id AND \
     token.seq <= deleted_client.through)";
-
-const FORMATS: &[(&str, TokenFormat)] = &[
-    (TokenFormat::Jwt.name(), TokenFormat::Jwt),
-    (TokenFormat::Stored.name(), TokenFormat::Stored),
-    (TokenFormat::Sealed.name(), TokenFormat::Sealed),
-];
 
 /// Keeps a token by a prepared [`INSERT`].
 pub(super) fn keep_with(insert: &mut Statement<'_>, token: &TokenRecord) -> Result<(), Trouble> {
