@@ -7,6 +7,7 @@ mod clients;
 mod connect;
 mod events;
 mod keys;
+mod log;
 mod reader;
 mod registrations;
 mod row;
@@ -38,6 +39,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::log::Settled;
 use self::reader::Readers;
 pub(crate) use self::rows::Rows;
 use self::writer::{Counts, Job, Write, Writer};
@@ -111,6 +113,7 @@ pub struct SqliteStore {
     own_changes: watch::Receiver<()>,
     revision_seen: AtomicU64,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    _settled: Settled,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -134,6 +137,7 @@ impl SqliteStore {
     pub fn open(location: &Location, settings: SqliteSettings) -> Result<Arc<Self>, OpenError> {
         connect::create(location)?;
         let mut connection = connect::writer(location, &settings)?;
+        let settled = Settled::begin(location, &connection)?;
         schema::prepare(&mut connection, location, schema::MIGRATIONS)?;
         let revision = changes::newest(&connection)
             .map_err(|trouble| connect::explain_trouble(location, trouble))?;
@@ -154,6 +158,7 @@ impl SqliteStore {
             own_changes,
             revision_seen: AtomicU64::new(revision.0),
             writer: tokio::sync::Mutex::new(Some(writer)),
+            _settled: settled,
         }))
     }
 
