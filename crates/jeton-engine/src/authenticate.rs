@@ -22,6 +22,8 @@ use crate::spent::ToSpend;
 /// A client that has proved who it is.
 pub(crate) struct Authenticated {
     pub(crate) live: Arc<LiveClient>,
+    /// How it did.
+    method: AuthenticationMethod,
     /// What it has used for that and may not use again. Not spent yet.
     pub(crate) spend: SmallVec<[ToSpend; 2]>,
 }
@@ -34,6 +36,15 @@ pub(crate) async fn authenticate(
     deciding: Deciding<'_>,
     credentials: &Credentials<'_>,
 ) -> Result<Authenticated, Error> {
+    let authenticated = prove(deciding, credentials).await?;
+    deciding.realm.memory.counts.authenticated.count(authenticated.method);
+    Ok(authenticated)
+}
+
+async fn prove(
+    deciding: Deciding<'_>,
+    credentials: &Credentials<'_>,
+) -> Result<Authenticated, Error> {
     let profile = deciding.realm.realm().proving.profile;
     match credentials {
         Credentials::None => Err(Reason::AuthenticationMissing.into()),
@@ -43,12 +54,12 @@ pub(crate) async fn authenticate(
         }
         Credentials::Secret(presented) => {
             let live = secret::authenticate(deciding, presented).await?;
-            Ok(Authenticated { live, spend: SmallVec::new() })
+            Ok(Authenticated { live, method: presented.method, spend: SmallVec::new() })
         }
         Credentials::Assertion(presented) => assertion::authenticate(deciding, presented).await,
         Credentials::Named(client_id) => {
-            let live = certificate::authenticate(deciding, client_id).await?;
-            Ok(Authenticated { live, spend: SmallVec::new() })
+            let (live, method) = certificate::authenticate(deciding, client_id).await?;
+            Ok(Authenticated { live, method, spend: SmallVec::new() })
         }
     }
 }

@@ -89,8 +89,11 @@ impl Engine {
         let whole = digest_of_text(token);
         let memory = &state.memory;
         let says = match memory.said.get(&whole) {
-            Some(says) => says,
-            None => match self.read(state, token).await? {
+            Some(says) => {
+                memory.counts.checked.hit();
+                says
+            }
+            None => match self.read_anew(state, token).await? {
                 Some(says) => {
                     let says = Arc::new(says);
                     memory.said.insert(whole, Arc::clone(&says));
@@ -104,7 +107,8 @@ impl Engine {
     }
 
     /// Finds out what a token says that was never seen before.
-    async fn read(&self, state: &RealmState, token: &str) -> Result<Option<Says>, Fault> {
+    async fn read_anew(&self, state: &RealmState, token: &str) -> Result<Option<Says>, Fault> {
+        state.memory.counts.checked.miss();
         if token.starts_with(sealed::PREFIX)
             && let Some(claims) = state.memory.sealing.open(token)
         {

@@ -30,6 +30,7 @@ use crate::slow_hash::SlowHash;
 use crate::store::{Revision, Store};
 use crate::terms::{Terms, TokenShape};
 use crate::token::{Answered, Decision};
+use crate::upkeep::Followed;
 
 /// What an engine is made of.
 #[derive(Clone)]
@@ -102,6 +103,8 @@ pub struct Engine {
     pub(crate) revision: Mutex<Revision>,
     /// Whether memory may be behind the store because the store cannot be read.
     pub(crate) behind: AtomicBool,
+    /// When memory last followed the store.
+    pub(crate) followed: Followed,
 }
 
 impl Engine {
@@ -119,6 +122,7 @@ impl Engine {
             realms: ArcSwap::default(),
             revision: Mutex::new(Revision::default()),
             behind: AtomicBool::new(false),
+            followed: Followed::now(),
             parts,
         };
         // Taken first: what changes while memory is being read is then read twice, never missed.
@@ -228,7 +232,7 @@ impl Engine {
         self.slow_hash.done()
     }
 
-    /// Records why a request was refused or failed, and makes the answer of its outcome.
+    /// Counts and records why a request was refused or failed, and makes the answer of its outcome.
     pub(crate) fn answered<T>(
         &self,
         deciding: Deciding<'_>,
@@ -238,6 +242,7 @@ impl Engine {
         match &outcome {
             Ok(_) => {}
             Err(Error::Refusal(refusal)) => {
+                deciding.realm.memory.counts.refused.count(refusal.reason);
                 let code = refusal.reason.code();
                 let detail = match &refusal.parameter {
                     Some(parameter) => Cow::Owned(format!("{code}: {parameter}")),
@@ -246,6 +251,7 @@ impl Engine {
                 self.record(deciding, refused, refusal.client_id.clone(), Some(detail));
             }
             Err(Error::Fault(fault)) => {
+                deciding.realm.memory.counts.failed.count(fault.fault_kind());
                 self.record(
                     deciding,
                     EventKind::RequestFailed,

@@ -123,7 +123,50 @@ pub enum Fault {
     Impossible(&'static str),
 }
 
+/// Which fault it is, without what is different each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// [`Fault::Overloaded`].
+    Overloaded,
+    /// [`Fault::Unreachable`].
+    Unreachable,
+    /// [`Fault::Store`].
+    Store,
+    /// [`Fault::NoKey`].
+    NoKey,
+    /// [`Fault::Impossible`].
+    Impossible,
+}
+
+impl FaultKind {
+    /// Every one.
+    pub const ALL: &'static [Self] =
+        &[Self::Overloaded, Self::Unreachable, Self::Store, Self::NoKey, Self::Impossible];
+
+    /// The stable name in metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Unreachable => "unreachable",
+            Self::Store => "store",
+            Self::NoKey => "no_key",
+            Self::Impossible => "impossible",
+        }
+    }
+}
+
 impl Fault {
+    /// Which one it is.
+    pub const fn fault_kind(&self) -> FaultKind {
+        match self {
+            Self::Overloaded => FaultKind::Overloaded,
+            Self::Unreachable(_) => FaultKind::Unreachable,
+            Self::Store(_) => FaultKind::Store,
+            Self::NoKey { .. } => FaultKind::NoKey,
+            Self::Impossible(_) => FaultKind::Impossible,
+        }
+    }
+
     /// What a dialect may tell apart.
     pub fn kind(&self) -> Kind {
         match self {

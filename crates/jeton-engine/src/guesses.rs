@@ -17,6 +17,7 @@ use crate::clock::Time;
 use crate::engine::Settings;
 use crate::error::{Reason, Refusal};
 use crate::live::LiveClient;
+use crate::measure::Count;
 use crate::source::SourceKey;
 
 /// Until when a source has spent its guesses, in milliseconds since the epoch.
@@ -35,6 +36,10 @@ pub(crate) struct Guesses {
     /// Milliseconds by which a bucket may run ahead at all.
     ahead_max: i64,
     wait_max: Duration,
+    /// How often somebody had to wait.
+    pub(crate) waits: Count,
+    /// How often somebody has stopped waiting, in whichever way.
+    waited: Count,
 }
 
 /// The right to try one guess. Say how it went; what nobody waits for any more was wrong, so that
@@ -76,6 +81,8 @@ impl Guesses {
             free,
             ahead_max: free.saturating_add(refused_max),
             wait_max: settings.guess_wait_max,
+            waits: Count::default(),
+            waited: Count::default(),
         }
     }
 
@@ -111,8 +118,28 @@ impl Guesses {
         // Paid in advance, so that those who wait at the same time wait behind each other.
         self.charge(&bucket, now);
         turn.cost = Cost::Paid(bucket);
-        tokio::time::sleep(wait).await;
+        self.wait(wait).await;
         Ok(turn)
+    }
+
+    async fn wait(&self, wait: Duration) {
+        /// Stops waiting, also when whoever waits hangs up.
+        struct Waiting<'a>(&'a Count);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.one();
+            }
+        }
+        self.waits.one();
+        let _waiting = Waiting(&self.waited);
+        tokio::time::sleep(wait).await;
+    }
+
+    /// How many wait right now.
+    pub(crate) fn waiting(&self) -> usize {
+        // In this order, so that the difference is never less than nothing.
+        let waited = self.waited.read();
+        usize::try_from(self.waits.read().saturating_sub(waited)).unwrap_or(usize::MAX)
     }
 
     /// A guess that had its turn turned out to be wrong later. It is never counted against the

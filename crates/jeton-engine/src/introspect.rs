@@ -57,7 +57,7 @@ async fn introspect(
     deciding: Deciding<'_>,
     question: &TokenQuestion<'_>,
 ) -> Result<Introspected, Error> {
-    let Authenticated { live, spend: to_spend } =
+    let Authenticated { live, spend: to_spend, .. } =
         authenticate(deciding, &question.credentials).await?;
     spend(deciding, &live, &to_spend).await?;
     let caller = Arc::clone(&live.client);

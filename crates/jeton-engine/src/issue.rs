@@ -5,6 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use crate::authenticate::{Authenticated, authenticate};
 use crate::bind::{Bound, bind};
 use crate::client::Client;
+use crate::counts::LimitOf;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
 use crate::grant::{audiences, expiry, lifetime, narrow};
@@ -29,7 +30,7 @@ pub(crate) async fn issue(
     let realm = state.realm();
     spare_the_source(deciding)?;
 
-    let Authenticated { live, spend: mut to_spend } =
+    let Authenticated { live, spend: mut to_spend, .. } =
         authenticate(deciding, &request.credentials).await?;
     let client = &live.client;
     let refused = |reason| refuse(reason, client);
@@ -60,6 +61,7 @@ pub(crate) async fn issue(
         let record = record(&grant, &token, TokenFormat::Stored, TokenOrigin::Endpoint)?;
         engine.parts.store.keep_token(record, None).await.map_err(crate::error::Fault::from)?;
     }
+    state.memory.counts.issued.count(shape.into());
     Ok(Issued {
         access_token: AccessToken::new(token),
         client: client.clone(),
@@ -80,6 +82,7 @@ fn spare_the_source(deciding: Deciding<'_>) -> Result<(), Error> {
     match counted {
         Ok(_) => Ok(()),
         Err(allowance) => {
+            realm.memory.counts.limited.count(LimitOf::Source);
             let mut refusal = Refusal::from(Reason::RateLimited);
             refusal.retry_after = Some(allowance.reset.since(now));
             Err(Error::from(refusal))
@@ -93,6 +96,7 @@ fn count(deciding: Deciding<'_>, live: &LiveClient) -> Result<Option<Allowance>,
     let Deciding { realm, terms, now, .. } = deciding;
     let limits = realm.realm().client_limits.as_ref().unwrap_or(&terms.limits);
     live.run.windows.count(limits, now).map_err(|allowance| {
+        realm.memory.counts.limited.count(LimitOf::Client);
         let mut refusal = Refusal::from(Reason::RateLimited);
         refusal.client_id = Some(live.client.id.clone());
         refusal.retry_after = Some(allowance.reset.since(now));

@@ -31,6 +31,13 @@ pub struct KeyRecord {
     pub retired_at: Option<Time>,
 }
 
+impl KeyRecord {
+    /// Since when it has signed, if it ever did: since it was made active, or came about so.
+    pub fn signing_since(&self) -> Time {
+        self.activated_at.unwrap_or(self.created_at)
+    }
+}
+
 impl fmt::Debug for KeyRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

@@ -21,6 +21,7 @@ pub use crate::live::keys::PublishedKeys;
 
 use crate::check::Says;
 use crate::clock::Time;
+use crate::counts::RealmCounts;
 use crate::dpop::nonce::NonceKey;
 use crate::error::Fault;
 use crate::limiter::SourceWindows;
@@ -100,6 +101,8 @@ pub(crate) struct Memory {
     pub(crate) registering: RegistrationWindows,
     /// What tokens say that were seen before.
     pub(crate) said: Cache<TokenDigest, Arc<Says>>,
+    /// What is counted of it.
+    pub(crate) counts: RealmCounts,
     /// Tokens that were revoked and have not expired, and when they will.
     revoked: papaya::HashMap<TokenDigest, Option<Time>>,
 }
@@ -120,6 +123,7 @@ impl Memory {
             source_windows: SourceWindows::new(),
             registering: RegistrationWindows::new(),
             said: Cache::new(SAID_MAX),
+            counts: RealmCounts::default(),
             revoked: papaya::HashMap::new(),
         };
         memory.reload(store, master_key, realm, now).await?;
@@ -146,6 +150,11 @@ impl Memory {
     /// Whether a token was revoked.
     pub(crate) fn is_revoked(&self, digest: &TokenDigest) -> bool {
         self.revoked.pin().contains_key(digest)
+    }
+
+    /// How many tokens were revoked and are not forgotten yet.
+    pub(crate) fn revoked(&self) -> usize {
+        self.revoked.len()
     }
 
     /// Takes over that a token was revoked.

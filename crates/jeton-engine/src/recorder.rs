@@ -10,13 +10,19 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::client::SecretUse;
 use crate::event::{Event, EventKind};
+use crate::measure::Count;
+use crate::readings::QueueReadings;
 use crate::store::Store;
 
 /// Takes events and secret uses without waiting; what does not fit is counted and said.
 pub(crate) struct Recorder {
     events: Sender<Event>,
     uses: Sender<SecretUse>,
-    lost: AtomicU64,
+    /// Events that did not fit, and how many of them were told of.
+    lost: Count,
+    lost_told: AtomicU64,
+    /// Secret uses that did not fit.
+    uses_lost: Count,
     /// Taken by the one task that writes them down.
     pub(crate) waiting: Mutex<Waiting>,
 }
@@ -40,7 +46,14 @@ impl Recorder {
         let (events, waiting_events) = channel(Self::EVENTS_MAX);
         let (uses, waiting_uses) = channel(Self::USES_MAX);
         let waiting = Waiting { events: waiting_events, uses: waiting_uses, kept: (0, 0) };
-        Self { events, uses, lost: AtomicU64::new(0), waiting: Mutex::new(waiting) }
+        Self {
+            events,
+            uses,
+            lost: Count::default(),
+            lost_told: AtomicU64::new(0),
+            uses_lost: Count::default(),
+            waiting: Mutex::new(waiting),
+        }
     }
 
     /// Whether the log is so detailed that it tells of each issued token. Otherwise nobody would
@@ -52,13 +65,25 @@ impl Recorder {
     /// Takes an event. Never waits.
     pub(crate) fn record(&self, event: Event) {
         if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lost.one();
         }
     }
 
     /// Takes the use of a secret. Never waits; a lost one is noted a minute later.
     pub(crate) fn note_use(&self, used: SecretUse) {
-        let _ = self.uses.try_send(used);
+        if let Err(TrySendError::Full(_)) = self.uses.try_send(used) {
+            self.uses_lost.one();
+        }
+    }
+
+    /// How full the queue of events is.
+    pub(crate) fn events_readings(&self) -> QueueReadings {
+        readings(&self.events, &self.lost)
+    }
+
+    /// How full the queue of secret uses is.
+    pub(crate) fn uses_readings(&self) -> QueueReadings {
+        readings(&self.uses, &self.uses_lost)
     }
 
     /// Waits for events and takes one batch of them. Loses none when it is cancelled.
@@ -103,7 +128,8 @@ impl Recorder {
     }
 
     async fn write(&self, kept: &mut (i64, u32), batch: Vec<Event>, store: &Arc<dyn Store>) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let lost_so_far = self.lost.read();
+        let lost = lost_so_far - self.lost_told.swap(lost_so_far, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(lost, "events came faster than they could be logged; some are missing");
         }
@@ -116,6 +142,11 @@ impl Recorder {
             tracing::warn!(%error, count = keep.len(), "events were logged but not kept");
         }
     }
+}
+
+fn readings<T>(queue: &Sender<T>, lost: &Count) -> QueueReadings {
+    let most = queue.max_capacity();
+    QueueReadings { waiting: most - queue.capacity(), most, lost: lost.read() }
 }
 
 /// Issued tokens are only logged: they need no explanation, and there are very many.

@@ -13,13 +13,16 @@ use quick_cache::sync::Cache;
 
 use crate::client::{Client, SecretDigest};
 use crate::clock::{Random, Time};
+use crate::counts::Lookups;
 use crate::engine::Settings;
+use crate::readings::CacheReadings;
 
 /// Right secrets, remembered.
 pub(crate) struct Remembered {
     key: hmac::Key,
     right: Cache<[u8; 32], Right>,
     lasting: Duration,
+    lookups: Lookups,
 }
 
 #[derive(Clone)]
@@ -31,11 +34,31 @@ struct Right {
 impl Remembered {
     pub(crate) fn new(settings: &Settings, random: &Random) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>());
-        Self { key, right: Cache::new(settings.remembered_max), lasting: settings.remembered_for }
+        Self {
+            key,
+            right: Cache::new(settings.remembered_max),
+            lasting: settings.remembered_for,
+            lookups: Lookups::default(),
+        }
     }
 
     /// The place among the client's secrets of the one that `presented` was found to be.
     pub(crate) fn recall(&self, client: &Client, presented: &str, now: Time) -> Option<usize> {
+        let place = self.look_up(client, presented, now);
+        match place {
+            Some(_) => self.lookups.hit(),
+            None => self.lookups.miss(),
+        }
+        place
+    }
+
+    /// How well it remembers.
+    pub(crate) fn readings(&self) -> CacheReadings {
+        let (hits, misses) = self.lookups.read();
+        CacheReadings { hits, misses, entries: self.right.len() }
+    }
+
+    fn look_up(&self, client: &Client, presented: &str, now: Time) -> Option<usize> {
         let digest = self.digest(client, presented);
         let right = self.right.get(&digest)?;
         let place = client.secrets.iter().position(|secret| secret.digest == right.kept);

@@ -35,7 +35,7 @@ impl Engine {
 
 async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<(), Error> {
     let Deciding { engine, realm, now, .. } = deciding;
-    let Authenticated { live, spend: to_spend } =
+    let Authenticated { live, spend: to_spend, .. } =
         authenticate(deciding, &question.credentials).await?;
     spend(deciding, &live, &to_spend).await?;
     let caller = &live.client;

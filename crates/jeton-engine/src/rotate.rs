@@ -37,6 +37,15 @@ impl Rotation {
     pub const PUBLISH_AHEAD_MIN: Duration = Duration::from_secs(2 * Self::CACHE_SECONDS);
 }
 
+impl Rotation {
+    /// When the successor of a key takes over that has signed since `signing_since`; `None`: when an operator
+    /// says so. A shared secret is not ours to rotate: whoever else has it must have the next one first.
+    pub fn due(&self, algorithm: Algorithm, signing_since: Time) -> Option<Time> {
+        let every = self.every.filter(|_| algorithm != Algorithm::Hs256)?;
+        Some(signing_since.plus(every.max(self.publish_ahead)))
+    }
+}
+
 impl Default for Rotation {
     fn default() -> Self {
         Self {
@@ -113,13 +122,10 @@ impl Engine {
     }
 }
 
-/// Whether the successor of an active key should be published now. A shared secret is not ours to
-/// rotate: whoever else has it must have the next one first.
+/// Whether the successor of an active key should be published now.
 fn is_due(rotation: &Rotation, record: &KeyRecord, now: Time) -> bool {
-    let Some(every) = rotation.every else { return false };
-    let signing_since = record.activated_at.unwrap_or(record.created_at);
-    record.algorithm != Algorithm::Hs256
-        && now.since(signing_since) >= every.saturating_sub(rotation.publish_ahead)
+    let due = rotation.due(record.algorithm, record.signing_since());
+    due.is_some_and(|due| due.minus(rotation.publish_ahead) <= now)
 }
 
 /// Whether the last token that a retired key signed has expired.

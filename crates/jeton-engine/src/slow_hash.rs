@@ -15,10 +15,12 @@ use zeroize::Zeroizing;
 use crate::clock::Random;
 use crate::engine::Settings;
 use crate::error::Fault;
+use crate::readings::SlowHashReadings;
 
 /// Runs Argon2id, a few at a time.
 pub(crate) struct SlowHash {
     runs: Arc<Semaphore>,
+    runs_max: usize,
     waiting: AtomicUsize,
     waiting_max: usize,
     bench: Arc<Bench>,
@@ -56,8 +58,10 @@ pub(crate) struct Comparison {
 
 impl SlowHash {
     pub(crate) fn new(settings: &Settings, random: &Random) -> Self {
+        let runs_max = settings.argon2_runs_max.max(1);
         Self {
-            runs: Arc::new(Semaphore::new(settings.argon2_runs_max.max(1))),
+            runs: Arc::new(Semaphore::new(runs_max)),
+            runs_max,
             waiting: AtomicUsize::new(0),
             waiting_max: settings.argon2_waiting_max,
             bench: Arc::new(Bench {
@@ -72,6 +76,15 @@ impl SlowHash {
     /// How many hashes were run.
     pub(crate) fn done(&self) -> u64 {
         self.bench.done.load(Ordering::Relaxed)
+    }
+
+    /// What they do.
+    pub(crate) fn readings(&self) -> SlowHashReadings {
+        SlowHashReadings {
+            done: self.done(),
+            running: self.runs_max - self.runs.available_permits().min(self.runs_max),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
     }
 
     /// Gives memory back to the system when no hash was run since the last call.

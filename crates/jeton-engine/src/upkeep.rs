@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::engine::{Engine, Parts};
 use crate::error::Fault;
@@ -20,6 +20,31 @@ const ROTATION_EVERY: Duration = Duration::from_secs(10);
 const MOVING_EVERY: Duration = Duration::from_secs(3600);
 const REMOVAL_STEP: u32 = 500;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// When memory last followed the store. Of a clock that nobody sets.
+pub(crate) struct Followed {
+    opened: Instant,
+    /// Milliseconds from then on.
+    after: AtomicU64,
+}
+
+impl Followed {
+    /// It follows it now for the first time.
+    pub(crate) fn now() -> Self {
+        Self { opened: Instant::now(), after: AtomicU64::new(0) }
+    }
+
+    fn again(&self) {
+        let after = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.after.store(after, Ordering::Relaxed);
+    }
+
+    /// How long ago that was.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let after = Duration::from_millis(self.after.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(after)
+    }
+}
 
 impl Engine {
     /// Follows the store, writes what may be written late, removes what has expired. Ends, having
@@ -43,7 +68,10 @@ impl Engine {
     async fn follow(&self) {
         loop {
             match self.take_changes().await {
-                Ok(()) => self.behind.store(false, Ordering::Relaxed),
+                Ok(()) => {
+                    self.behind.store(false, Ordering::Relaxed);
+                    self.followed.again();
+                }
                 Err(fault) => {
                     if !self.behind.swap(true, Ordering::Relaxed) {
                         tracing::error!(%fault, "changes cannot be followed; trying on");

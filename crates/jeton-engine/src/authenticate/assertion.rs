@@ -169,14 +169,14 @@ fn may_enter(deciding: Deciding<'_>, proved: &Proved) -> Result<(), Reason> {
 
 /// Notes that the client was right. Of what can be used once, that shows when it is spent.
 fn enter(deciding: Deciding<'_>, proved: Proved) -> Authenticated {
-    let Proved { live, secret, spend, .. } = proved;
+    let Proved { live, method, secret, spend } = proved;
     if spend.is_empty() {
         welcome(deciding, &live);
     }
     if let Some(secret) = secret {
         note_use(deciding, &live, secret);
     }
-    Authenticated { live, spend }
+    Authenticated { live, method, spend }
 }
 
 impl<'a> Presented<'a> {

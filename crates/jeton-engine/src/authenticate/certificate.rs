@@ -30,7 +30,7 @@ use super::{known, may_use, welcome};
 pub(super) async fn authenticate(
     deciding: Deciding<'_>,
     client_id: &str,
-) -> Result<Arc<LiveClient>, Error> {
+) -> Result<(Arc<LiveClient>, AuthenticationMethod), Error> {
     let Deciding { engine, realm, caller, now, .. } = deciding;
     let certificate = caller.certificate.ok_or(Reason::AuthenticationMissing)?;
     let found = realm.memory.clients.client(client_id);
@@ -40,10 +40,10 @@ pub(super) async fn authenticate(
         return Err(Reason::ClientUnknown.into());
     };
     match prove(deciding, live, certificate).await {
-        Ok(()) => {
+        Ok(method) => {
             turn.costs_nothing();
             welcome(deciding, live);
-            Ok(Arc::clone(live))
+            Ok((Arc::clone(live), method))
         }
         Err(reason) => {
             turn.wrong();
@@ -57,7 +57,7 @@ async fn prove(
     deciding: Deciding<'_>,
     live: &LiveClient,
     certificate: &ClientCertificate,
-) -> Result<(), Reason> {
+) -> Result<AuthenticationMethod, Reason> {
     use AuthenticationMethod::{SelfSignedTlsClientAuth, TlsClientAuth};
     let read = &deciding.terms.authentication;
     let may_by = |method| read.contains(&method) && live.client.may_authenticate_by(method);
@@ -68,8 +68,10 @@ async fn prove(
     if proved.is_err() && may_by(SelfSignedTlsClientAuth) {
         proved = by_key(deciding, live, certificate).await.map(|()| SelfSignedTlsClientAuth);
     }
-    may_use(deciding, live, proved?)?;
-    may_have_token(&live.client, deciding.caller.source)
+    let method = proved?;
+    may_use(deciding, live, method)?;
+    may_have_token(&live.client, deciding.caller.source)?;
+    Ok(method)
 }
 
 /// `tls_client_auth` (RFC 8705 section 2.1).

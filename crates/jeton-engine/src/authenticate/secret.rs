@@ -195,6 +195,7 @@ fn may_enter(
 /// Notes that the secret was used.
 pub(super) fn note_use(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
     let client = &live.client;
+    deciding.realm.memory.counts.secret_uses.one();
     if live.run.note_use(secret, deciding.now)
         && let Some(kept) = client.secrets.get(secret)
     {

@@ -7,10 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_jose::{Algorithm, SigningKey, VerifyingKey};
 
+use crate::clock::Time;
 use crate::error::Fault;
 use crate::key::{KeyRecord, KeyStatus};
 use crate::master_key::MasterKey;
 use crate::name::KeyId;
+use crate::readings::KeyReadings;
+use crate::rotate::Rotation;
 
 /// Tells a key from any other, also from a later one of the same identifier: a digest of it as it
 /// is kept, which no two keys have alike.
@@ -21,6 +24,7 @@ pub(crate) struct LiveKey {
     pub(crate) id: KeyId,
     pub(crate) mark: KeyMark,
     pub(crate) status: KeyStatus,
+    signing_since: Option<Time>,
     pub(crate) key: SigningKey,
     pub(crate) verifying: VerifyingKey,
 }
@@ -82,6 +86,20 @@ impl LiveKeys {
         })
     }
 
+    /// What there is to see of each.
+    pub(crate) fn readings(&self, rotation: &Rotation) -> Vec<KeyReadings> {
+        let readings = |key: &LiveKey| KeyReadings {
+            algorithm: key.key.algorithm(),
+            status: key.status,
+            signing_since: key.signing_since,
+            rotation_due: key
+                .signing_since
+                .filter(|_| key.status == KeyStatus::Active)
+                .and_then(|since| rotation.due(key.key.algorithm(), since)),
+        };
+        self.keys.iter().map(readings).collect()
+    }
+
     /// Whether the key is still there, in whatever stage of its life.
     pub(crate) fn has(&self, mark: &KeyMark) -> bool {
         self.keys.iter().any(|key| key.mark == *mark)
@@ -96,7 +114,14 @@ fn open(master_key: &MasterKey, record: &KeyRecord) -> Result<LiveKey, Fault> {
     let verifying = key.verifying_key();
     let mut mark = KeyMark::default();
     mark.copy_from_slice(digest(&SHA256, &record.sealed).as_ref());
-    Ok(LiveKey { id: record.id.clone(), mark, status: record.status, key, verifying })
+    Ok(LiveKey {
+        id: record.id.clone(),
+        mark,
+        status: record.status,
+        signing_since: (record.status != KeyStatus::Upcoming).then(|| record.signing_since()),
+        key,
+        verifying,
+    })
 }
 
 fn publish(records: &[KeyRecord]) -> PublishedKeys {

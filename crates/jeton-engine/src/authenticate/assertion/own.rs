@@ -39,6 +39,7 @@ pub(super) fn check(
     let identifier = presented.identifier()?.ok_or(Reason::AssertionIdentifier)?;
     if let Audience::Also(audience) = audience {
         live.run.also_for.fetch_add(1, Ordering::Relaxed);
+        deciding.realm.memory.counts.also_for.one();
         let name = &realm.name;
         tracing::debug!(realm = %name, client_id = id, audience, "an assertion for another audience than the issuer was accepted");
     }
