@@ -11,7 +11,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("jeton-dialect", &["jeton-engine"]),
     ("jeton-store", &["jeton-engine"]),
     ("jeton", &["jeton-jose", "jeton-engine", "jeton-dialect", "jeton-store"]),
+    ("drills", &[]),
 ];
+
+/// What is no part of the program and drives it from outside: its folder lies at the root.
+const OUTSIDE: &[&str] = &["drills"];
 
 /// Tests of the left column may use the right one as well: the engine's run on a real store.
 const TESTS_MAY_KNOW: &[(&str, &[&str])] = &[("jeton-engine", &["jeton-store"])];
@@ -49,7 +53,8 @@ fn crates_know_only_what_lies_to_their_right() {
 fn every_crate_lives_in_the_folder_of_its_name() {
     let mut complaints = Vec::new();
     for manifest in manifests() {
-        let folder = format!("crates/{}/Cargo.toml", manifest.name);
+        let beside = if OUTSIDE.contains(&manifest.name.as_str()) { "" } else { "crates/" };
+        let folder = format!("{beside}{}/Cargo.toml", manifest.name);
         if manifest.path != folder {
             complaints.push(format!("{}: {} belongs into {folder}", manifest.path, manifest.name));
         }
@@ -98,8 +103,10 @@ impl Manifest {
 }
 
 fn manifests() -> Vec<Manifest> {
-    let is_crate =
-        |file: &File| file.path.starts_with("crates/") && file.path.ends_with("/Cargo.toml");
+    let is_crate = |file: &File| {
+        let folder = file.path.strip_suffix("/Cargo.toml");
+        folder.is_some_and(|folder| folder.starts_with("crates/") || OUTSIDE.contains(&folder))
+    };
     let manifests: Vec<Manifest> = files()
         .into_iter()
         .filter(is_crate)

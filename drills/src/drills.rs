@@ -1,0 +1,75 @@
+//! The drills there are: one row each, and one file each beside this one.
+
+mod kill;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::report::Report;
+
+/// One drill.
+pub(crate) struct Drill {
+    /// What it is called on the command line.
+    pub(crate) name: &'static str,
+    /// What it does, in a line.
+    pub(crate) about: &'static str,
+    /// What `scripts/drill` has to start or install for it: `postgres`, `haproxy`, `nginx` …
+    pub(crate) needs: &'static [&'static str],
+    /// Runs it.
+    pub(crate) run: fn(Terms) -> Run,
+}
+
+/// A drill that runs.
+pub(crate) type Run = Pin<Box<dyn Future<Output = Result<Report>> + Send>>;
+
+/// How a drill is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// For how long.
+    pub(crate) length: Length,
+    /// What its choices come from.
+    pub(crate) seed: u64,
+}
+
+/// For how long a drill is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// Some seconds, with a binary of any kind.
+    Short,
+    /// Some minutes.
+    Long,
+}
+
+impl Terms {
+    /// One of two, by the length.
+    pub(crate) fn pick<T>(self, short: T, long: T) -> T {
+        match self.length {
+            Length::Short => short,
+            Length::Long => long,
+        }
+    }
+
+    /// A number of seconds, by the length.
+    pub(crate) fn seconds(self, short: u64, long: u64) -> Duration {
+        Duration::from_secs(self.pick(short, long))
+    }
+}
+
+/// Every drill, in the order in which `all` runs them.
+pub(crate) const DRILLS: &[Drill] = &[
+    Drill {
+        name: "kill-sqlite",
+        about: "kill -9 of a server on SQLite under load, at random moments",
+        needs: &[],
+        run: |terms| Box::pin(kill::sqlite(terms)),
+    },
+    Drill {
+        name: "kill-postgres",
+        about: "kill -9 of a server on PostgreSQL under load, at random moments",
+        needs: &["postgres"],
+        run: |terms| Box::pin(kill::postgres(terms)),
+    },
+];
