@@ -7,14 +7,16 @@
 mod admitted;
 mod error;
 mod kept;
+mod look;
 mod migrate;
 mod postgres;
 mod sqlite;
 mod tables;
 
 pub use error::OpenError;
+pub use look::{Look, Schema};
 pub use postgres::{
-    AddressError, PostgresAddress, PostgresSettings, PostgresStore, TransferError,
-    TransferProgress, TransferStage, transfer,
+    AddressError, PostgresAddress, PostgresFacts, PostgresLook, PostgresSettings, PostgresStore,
+    TransferError, TransferProgress, TransferStage, transfer,
 };
-pub use sqlite::{Activity, Location, SqliteSettings, SqliteStore};
+pub use sqlite::{Activity, Location, SqliteLook, SqliteSettings, SqliteStore};

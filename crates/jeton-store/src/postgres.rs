@@ -9,6 +9,7 @@ mod events;
 mod expired;
 mod keys;
 mod listener;
+mod look;
 mod registrations;
 mod row;
 mod schema;
@@ -41,6 +42,7 @@ use tokio::task::JoinHandle;
 
 pub use self::address::{AddressError, PostgresAddress};
 use self::connect::{Connections, Dialer};
+pub use self::look::{PostgresFacts, PostgresLook};
 use self::spent::Spending;
 pub use self::transfer::{TransferError, TransferProgress, TransferStage, transfer};
 use self::writer::{Act, Addition, Counts, Desk, Job};

@@ -8,6 +8,7 @@ mod connect;
 mod events;
 mod keys;
 mod log;
+mod look;
 mod reader;
 mod registrations;
 mod row;
@@ -40,6 +41,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::log::Settled;
+pub use self::look::SqliteLook;
 use self::reader::Readers;
 pub(crate) use self::rows::Rows;
 use self::writer::{Counts, Job, Write, Writer};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jeton_engine::store::Store as _;
-use jeton_store::{Location, OpenError, SqliteSettings, SqliteStore};
+use jeton_store::{Location, Look, OpenError, SqliteSettings, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -110,4 +110,48 @@ async fn many_may_make_the_same_database_at_once() {
     for attempt in attempts {
         attempt.await.unwrap().unwrap().check().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_look_makes_nothing_and_leaves_nothing_behind() {
+    let (directory, path) = place();
+    assert!(matches!(Look::at_file(&path), Err(OpenError::Unusable { .. })));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    let location = Location::File(path.clone());
+    SqliteStore::open(&location, SqliteSettings::default()).unwrap().close().await;
+    let before = fs::read(&path).unwrap();
+    let look = Look::at_file(&path).unwrap();
+    assert!(look.schema().is_current());
+    let realm = "main".parse().unwrap();
+    assert_eq!(look.clients(&realm, None, 10).await.unwrap(), []);
+    assert_eq!(look.keys(&realm).await.unwrap(), []);
+    drop(look);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_look_at_a_database_in_use_sees_the_last_commit() {
+    let (_directory, path) = place();
+    let store =
+        SqliteStore::open(&Location::File(path.clone()), SqliteSettings::default()).unwrap();
+    let writer = Connection::open(&path).unwrap();
+    writer.execute("UPDATE migration SET name = 'renamed'", []).unwrap();
+    let Look::Sqlite(look) = Look::at_file(&path).unwrap() else { unreachable!() };
+    assert_eq!(look.damage().unwrap(), None);
+    store.check().await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_look_at_an_older_schema_migrates_nothing_and_a_newer_one_is_refused() {
+    let (_directory, path) = place();
+    let location = Location::File(path.clone());
+    SqliteStore::open(&location, SqliteSettings::default()).unwrap().close().await;
+    let other = Connection::open(&path).unwrap();
+    other.execute("DELETE FROM migration WHERE number > 1", []).unwrap();
+    let schema = Look::at_file(&path).unwrap().schema();
+    assert!(!schema.is_current() && schema.found == 1, "{schema:?}");
+    other.execute("INSERT INTO migration VALUES (9999, 'later', 'ab', 0)", []).unwrap();
+    assert!(matches!(Look::at_file(&path), Err(OpenError::Newer { found: 9999, .. })));
 }

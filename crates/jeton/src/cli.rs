@@ -17,6 +17,7 @@ mod config;
 mod database;
 mod dev;
 mod dialect;
+mod doctor;
 mod dpop;
 mod explain;
 mod failure;
@@ -96,6 +97,16 @@ Example:
     /// Check the configuration, show what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at everything an operator would look at, and change nothing
+    #[command(
+        after_help = "Configuration, permissions, listeners, clock, database, keys near their end, secrets near theirs, keys
+of trusted issuers; whether servers run or not. Exit code 1 when something is a problem.
+
+Examples:
+  jeton doctor
+  jeton doctor --json | jq '.findings[] | select(.level == \"problem\")'"
+    )]
+    Doctor,
     /// Make, change, list, import and export clients
     #[command(subcommand)]
     Client(ClientCommand),
@@ -153,6 +164,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve => serve::run(config),
         Command::Init(init) => block_on(init::run(init, output))?,
         Command::Config(command) => config::run(command, config, output),
+        Command::Doctor => block_on(doctor::run(config, output))?,
         Command::Client(command) => match client::without_store(&command, output) {
             Some(done) => done,
             None => with_store(config, async |opened| client::run(command, opened, output).await),

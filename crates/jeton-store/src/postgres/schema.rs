@@ -65,6 +65,11 @@ pub(super) async fn prepare(
     Ok(())
 }
 
+/// The newest schema that this program knows.
+pub(super) fn newest() -> u32 {
+    STEPS.last().map_or(0, |step| step.migration.number)
+}
+
 /// From here on nobody else migrates, until the transaction ends.
 async fn begin(client: &Client) -> Result<(), tokio_postgres::Error> {
     client.batch_execute(BEGIN).await?;
@@ -78,7 +83,7 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 
 /// The steps that the database still needs; none either when a newer program has taken further ones
 /// beside which this one can work.
-async fn missing<'k>(
+pub(super) async fn missing<'k>(
     place: &str,
     client: &Client,
     known: &'k [Step],
@@ -153,7 +158,7 @@ async fn apply(client: &Client, step: &Step) -> Result<(), tokio_postgres::Error
 }
 
 /// The oldest version of PostgreSQL that all is tried with.
-const OLDEST: i32 = 150_000;
+pub(super) const OLDEST: i32 = 150_000;
 
 /// Looks at what the server is and does.
 async fn inspect(place: &str, client: &Client) -> Result<(), OpenError> {

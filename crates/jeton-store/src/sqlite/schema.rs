@@ -101,7 +101,10 @@ fn apply(transaction: &Transaction<'_>, migration: &Migration) -> Result<(), Str
 }
 
 /// The migrations that a database remembers; none when it is new.
-fn applied(connection: &Connection, location: &Location) -> Result<Vec<Applied>, OpenError> {
+pub(super) fn applied(
+    connection: &Connection,
+    location: &Location,
+) -> Result<Vec<Applied>, OpenError> {
     let explain = |error: rusqlite::Error| connect::explain(location, &error);
     let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(explain);
     if count("SELECT count(*) FROM sqlite_schema WHERE name = 'migration'")? == 0 {

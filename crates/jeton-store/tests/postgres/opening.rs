@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use jeton_engine::event::EventKind;
 use jeton_engine::store::Store as _;
-use jeton_store::{OpenError, PostgresAddress, PostgresSettings, PostgresStore};
+use jeton_store::{Look, OpenError, PostgresAddress, PostgresSettings, PostgresStore};
 
 use crate::open_at;
+use crate::sample::{client, event, main};
 use crate::server::Place;
 
 async fn refused(address: &PostgresAddress) -> OpenError {
@@ -86,4 +88,30 @@ async fn a_server_that_is_not_there_is_named_without_the_password() {
         matches!(&error, OpenError::Unusable { place, .. } if place == "postgres://127.0.0.1:1/auth")
     );
     assert!(!format!("{error} {error:?} {address:?}").contains("hunter2"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a PostgreSQL, named by JETON_TEST_POSTGRES; scripts/test brings one"]
+async fn a_look_makes_no_tables_and_reads_those_that_are_there() {
+    let place = Place::schema().await;
+    let look = Look::at_postgres(&place.address()).await.unwrap();
+    assert_eq!((look.schema().found, look.schema().is_current()), (0, false));
+    drop(look);
+    let administrator = place.connect().await;
+    let count = "SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace";
+    let row = administrator.query_typed_one(count, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0);
+
+    let store = open_at(&place.address()).await;
+    store.add_client(&client("a"), &event(EventKind::ClientCreated)).await.unwrap();
+    let look = Look::at_postgres(&place.address()).await.unwrap();
+    assert!(look.schema().is_current());
+    assert_eq!(look.clients(&main(), None, 10).await.unwrap(), [client("a")]);
+    assert_eq!(look.keys(&main()).await.unwrap(), []);
+    let Look::Postgres(look) = look else { unreachable!() };
+    let facts = look.facts();
+    assert!(facts.syncs && facts.writes_full_pages && facts.is_utf8, "{facts:?}");
+    assert!(!facts.is_too_old && !facts.is_standby && !facts.is_read_only, "{facts:?}");
+    assert!(look.now().await.unwrap() >= facts.now);
+    store.close().await;
 }

@@ -6,6 +6,7 @@ mod clients;
 mod crash;
 mod database;
 mod dev;
+mod doctor;
 mod getting;
 mod help;
 mod https;
