@@ -1,5 +1,6 @@
 //! The drills there are: one row each, and one file each beside this one.
 
+mod disk;
 mod kill;
 
 use std::future::Future;
@@ -71,5 +72,23 @@ pub(crate) const DRILLS: &[Drill] = &[
         about: "kill -9 of a server on PostgreSQL under load, at random moments",
         needs: &["postgres"],
         run: |terms| Box::pin(kill::postgres(terms)),
+    },
+    Drill {
+        name: "failed-fsync",
+        about: "flushes of the disk fail under load, kill -9, and the loss of power",
+        needs: &[],
+        run: |terms| Box::pin(disk::failed_flush(terms)),
+    },
+    Drill {
+        name: "read-only",
+        about: "the database's file system can only be read for a while",
+        needs: &[],
+        run: |terms| Box::pin(disk::read_only(terms)),
+    },
+    Drill {
+        name: "disk-full",
+        about: "the database's file system is full for a while",
+        needs: &["unshare", "nsenter"],
+        run: |terms| Box::pin(disk::full(terms)),
     },
 ];

@@ -9,13 +9,16 @@
 mod assertion;
 mod cast;
 mod chance;
+mod disk;
 mod drills;
 mod http;
 mod load;
+mod namespace;
 mod node;
 mod oracle;
 mod place;
 mod postgres;
+mod probe;
 mod report;
 mod requests;
 mod tally;
@@ -95,7 +98,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
 }
 
 async fn one_after_the_other(chosen: &[&Drill], terms: Terms) -> Result<bool> {
-    let mut broken = Vec::new();
+    let (mut broken, mut skipped) = (Vec::new(), Vec::new());
     for drill in chosen {
         println!("\n== {}: {} (seed {})", drill.name, drill.about, terms.seed);
         let began = Instant::now();
@@ -108,6 +111,12 @@ async fn one_after_the_other(chosen: &[&Drill], terms: Terms) -> Result<bool> {
         if !report.is_kept() {
             broken.push(drill.name);
         }
+        if report.is_skipped() {
+            skipped.push(drill.name);
+        }
+    }
+    if !skipped.is_empty() {
+        println!("\nskipped, so nothing was proved: {}", skipped.join(", "));
     }
     if !broken.is_empty() {
         println!(

@@ -28,6 +28,7 @@ pub(crate) struct Node {
     pub(crate) admin: SocketAddr,
     place: Arc<Place>,
     environment: Vec<(String, String)>,
+    within: Vec<String>,
     child: Option<Child>,
 }
 
@@ -36,7 +37,15 @@ impl Node {
     pub(crate) fn new(place: &Arc<Place>, number: usize) -> Result<Self> {
         let (public, admin) = (free_address()?, free_address()?);
         let place = Arc::clone(place);
-        Ok(Self { number, public, admin, place, environment: Vec::new(), child: None })
+        Ok(Self {
+            number,
+            public,
+            admin,
+            place,
+            environment: Vec::new(),
+            within: Vec::new(),
+            child: None,
+        })
     }
 
     /// Several of them, started one after the other.
@@ -54,6 +63,17 @@ impl Node {
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(own, _)| own != name);
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// What stands before the program from its next start on: it enters a namespace, where this is where it
+    /// is reached.
+    pub(crate) fn enter(&mut self, words: Vec<String>, public: SocketAddr, admin: SocketAddr) {
+        (self.within, self.public, self.admin) = (words, public, admin);
+    }
+
+    /// The process, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
     }
 
     /// Where its log is.
@@ -83,7 +103,10 @@ impl Node {
     /// Starts it and waits for nothing.
     pub(crate) fn launch(&mut self) -> Result<()> {
         let log = std::fs::File::options().create(true).append(true).open(self.log())?;
-        let mut command = self.place.jeton();
+        let mut command = match self.within.as_slice() {
+            [] => self.place.jeton(),
+            words => self.place.jeton_within(words),
+        };
         command.arg("serve").stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
         command.env("JETON__SERVER__LISTEN", self.public.to_string());
         command.env("JETON__ADMIN__LISTEN", self.admin.to_string());

@@ -1,6 +1,6 @@
 //! A folder with a configuration, and the program as an operator runs it there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Place {
     folder: TempDir,
     program: PathBuf,
     environment: Vec<(String, String)>,
+    /// What stands before every program.
+    within: Vec<String>,
 }
 
 impl Place {
@@ -42,7 +44,8 @@ impl Place {
         let program = std::env::var_os("JETON")
             .context("JETON does not say which program: use scripts/drill")?;
         let folder = tempfile::Builder::new().prefix("jeton-drill-").tempdir()?;
-        let place = Self { folder, program: program.into(), environment: Vec::new() };
+        let place =
+            Self { folder, program: program.into(), environment: Vec::new(), within: Vec::new() };
         std::fs::write(place.path("master-key"), "q7m4n0Gk0dWq3ZJkZt1V3o7b1nq0Ew3xY5i8o2rS4tU\n")?;
         restrict(&place.path("master-key"))?;
         place.configure(&format!("{}{more}", configuration(storage)))?;
@@ -64,6 +67,16 @@ impl Place {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// What stands before every program of this place from now on: it enters a namespace.
+    pub(crate) fn enter(&mut self, words: Vec<String>) {
+        self.within = words;
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A file of the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -71,7 +84,19 @@ impl Place {
 
     /// The program, in the folder, with nothing of our environment; killed when it is dropped.
     pub(crate) fn jeton(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.jeton_within(&self.within)
+    }
+
+    /// The same, with these words before it.
+    pub(crate) fn jeton_within(&self, words: &[String]) -> Command {
+        let mut command = match words.split_first() {
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.folder.path()).stdin(Stdio::null()).kill_on_drop(true);
         command
@@ -138,7 +163,7 @@ token = {{ format = "sealed", lifetime = "2h" }}
     )
 }
 
-fn restrict(path: &std::path::Path) -> Result<()> {
+fn restrict(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?)
 }

@@ -10,6 +10,7 @@ use crate::tally::Latencies;
 pub(crate) struct Report {
     figures: Vec<(String, String)>,
     broken: Vec<String>,
+    skipped: Option<String>,
 }
 
 impl Report {
@@ -57,6 +58,16 @@ impl Report {
         self.broken.push(what.into());
     }
 
+    /// The report of a drill that this machine does not allow. It proves nothing and says so.
+    pub(crate) fn skipped(why: impl Into<String>) -> Self {
+        Self { skipped: Some(why.into()), ..Self::default() }
+    }
+
+    /// Whether the drill was not run at all.
+    pub(crate) fn is_skipped(&self) -> bool {
+        self.skipped.is_some()
+    }
+
     /// Whether every promise was kept.
     pub(crate) fn is_kept(&self) -> bool {
         self.broken.is_empty()
@@ -64,6 +75,10 @@ impl Report {
 
     /// Prints the table.
     pub(crate) fn print(&self, took: Duration) {
+        if let Some(why) = &self.skipped {
+            println!("   SKIPPED, nothing was proved: {why}");
+            return;
+        }
         let width = self.figures.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, value) in &self.figures {
             println!("   {name:<width$}  {value:>10}");

@@ -1,0 +1,159 @@
+//! Asks a server once for everything, and says what must come of it while the store takes nothing, and when it
+//! is well again.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::time::sleep;
+
+use crate::cast::{Cast, Realm};
+use crate::chance::Chance;
+use crate::http::{Answer, Connection, Outcome};
+use crate::node::Node;
+use crate::oracle::sign;
+use crate::report::Report;
+use crate::requests;
+use crate::tally::Latencies;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What came of asking.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// How long it took to be told no.
+    refused: Latencies,
+    /// How long it took to be given what needs no store.
+    given: Latencies,
+    /// How long it took until all was well again.
+    well_again: Latencies,
+    wrong: Vec<String>,
+}
+
+impl Findings {
+    /// Adds them to a report. After the end of a fault, all has to be well within the bound.
+    pub(crate) fn report(self, well_within: Duration, report: &mut Report) {
+        report.latencies("refused what cannot be kept", &self.refused);
+        report.latencies("gave what needs no keeping", &self.given);
+        report.latencies("well again after the fault", &self.well_again);
+        report.must_be_within(
+            "longest until all was well",
+            self.well_again.share(1.0),
+            well_within,
+        );
+        report.must_be_zero("answered otherwise than promised", self.wrong.len(), &self.wrong);
+    }
+}
+
+/// Asks one server.
+#[derive(Debug)]
+pub(crate) struct Probe<'a> {
+    node: &'a Node,
+    cast: &'a Cast,
+    chance: Chance,
+    findings: &'a mut Findings,
+}
+
+impl<'a> Probe<'a> {
+    /// Asks this server as these clients, and notes what comes of it.
+    pub(crate) fn new(
+        (node, cast): (&'a Node, &'a Cast),
+        chance: Chance,
+        findings: &'a mut Findings,
+    ) -> Self {
+        Self { node, cast, chance, findings }
+    }
+
+    /// While nothing can be written: what would have to be is refused, with the time to come again; what
+    /// needs no writing is given.
+    ///
+    /// # Errors
+    /// When the drill itself is wrong.
+    pub(crate) async fn while_nothing_is_written(&mut self) -> Result<()> {
+        for (kind, request) in [
+            ("stored", requests::token(self.client(Realm::Stored)?)),
+            ("assertion", requests::token_by(&self.assertion()?)),
+        ] {
+            let (answer, took) = self.ask(&request).await;
+            self.findings.refused.add(took);
+            match answer {
+                Outcome::Answered(answer) if answer.status == 503 => {
+                    if answer.header("retry-after").is_none() {
+                        self.findings.wrong.push(format!("{kind}: 503 without Retry-After"));
+                    }
+                }
+                other => self.findings.wrong.push(format!("{kind}: {}", shown(&other))),
+            }
+        }
+        for realm in [Realm::Jwt, Realm::Sealed] {
+            let request = requests::token(self.client(realm)?);
+            let (answer, took) = self.ask(&request).await;
+            self.findings.given.add(took);
+            if !matches!(&answer, Outcome::Answered(answer) if answer.status == 200) {
+                self.findings.wrong.push(format!("{}: {}", realm.name(), shown(&answer)));
+            }
+        }
+        if self.node.readiness().await == Some(200) {
+            self.findings.wrong.push("it says that it is ready".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Waits until a stored token is refused: what was free before the fault has been used up.
+    ///
+    /// # Errors
+    /// When it never is.
+    pub(crate) async fn until_refused(&mut self) -> Result<()> {
+        let request = requests::token(self.client(Realm::Stored)?);
+        for _ in 0..2000 {
+            let (answer, _) = self.ask(&request).await;
+            if matches!(&answer, Outcome::Answered(answer) if answer.status != 200) {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the fault has no effect")
+    }
+
+    /// Waits until a stored token is given and the server says that it is ready.
+    ///
+    /// # Errors
+    /// When it never is.
+    pub(crate) async fn until_well(&mut self) -> Result<()> {
+        const AT_MOST: Duration = Duration::from_secs(60);
+        let began = Instant::now();
+        let request = requests::token(self.client(Realm::Stored)?);
+        while began.elapsed() < AT_MOST {
+            let (answer, _) = self.ask(&request).await;
+            let given = matches!(&answer, Outcome::Answered(answer) if answer.status == 200);
+            if given && self.node.is_ready().await {
+                self.findings.well_again.add(began.elapsed());
+                return Ok(());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::bail!("node {} is not well again after {AT_MOST:?}", self.node.number)
+    }
+
+    fn client(&self, realm: Realm) -> Result<&'a crate::cast::Client> {
+        let number = self.cast.with_secret(realm).first().copied().context("nobody is there")?;
+        self.cast.client(number)
+    }
+
+    fn assertion(&mut self) -> Result<String> {
+        let client = self.cast.with_key().first().copied().context("nobody has a key")?;
+        sign(self.cast, client, self.chance.number(), Duration::from_secs(60))
+    }
+
+    async fn ask(&self, request: &crate::http::Request) -> (Outcome, Duration) {
+        let began = Instant::now();
+        let outcome = Connection::to(self.node.public, PATIENCE).ask(request).await;
+        (outcome, began.elapsed())
+    }
+}
+
+fn shown(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Answered(Answer { status, body, .. }) => format!("{status} {body}"),
+        Outcome::NotSent(why) | Outcome::Unanswered(why) => why.clone(),
+    }
+}
