@@ -11,11 +11,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("jeton-dialect", &["jeton-engine"]),
     ("jeton-store", &["jeton-engine"]),
     ("jeton", &["jeton-jose", "jeton-engine", "jeton-dialect", "jeton-store"]),
+    ("bench", &["jeton-jose", "jeton-engine"]),
     ("drills", &[]),
 ];
 
 /// What is no part of the program and drives it from outside: its folder lies at the root.
-const OUTSIDE: &[&str] = &["drills"];
+const OUTSIDE: &[&str] = &["bench", "drills"];
 
 /// Tests of the left column may use the right one as well: the engine's run on a real store.
 const TESTS_MAY_KNOW: &[(&str, &[&str])] = &[("jeton-engine", &["jeton-store"])];
