@@ -10,6 +10,7 @@ mod expired;
 mod keys;
 mod listener;
 mod look;
+mod pulse;
 mod registrations;
 mod row;
 mod schema;

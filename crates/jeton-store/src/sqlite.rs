@@ -9,6 +9,7 @@ mod events;
 mod keys;
 mod log;
 mod look;
+mod pulse;
 mod reader;
 mod registrations;
 mod row;

@@ -183,6 +183,20 @@ async fn a_database_locked_for_too_long_fails_the_write_and_not_the_next() {
 }
 
 #[tokio::test]
+async fn the_writer_answers_while_others_lock_the_database_and_not_once_it_is_closed() {
+    let (_directory, path) = place();
+    let patience = Duration::from_millis(20);
+    let store = open(&path, SqliteSettings { patience, ..SqliteSettings::default() });
+    assert!(store.answers().await);
+    let locked = lock(&path);
+    assert!(store.check().await.is_err());
+    assert!(store.answers().await, "it answers that it cannot write");
+    drop(locked);
+    store.close().await;
+    assert!(!store.answers().await);
+}
+
+#[tokio::test]
 async fn two_stores_on_one_file_hear_of_each_other_within_a_second() {
     let (_directory, path) = place();
     let (server, command) = (open_plainly(&path), open_plainly(&path));

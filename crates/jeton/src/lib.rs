@@ -10,5 +10,6 @@ pub mod fetch;
 mod http;
 pub mod serve;
 pub mod storage;
+mod systemd;
 pub mod telemetry;
 mod tls;

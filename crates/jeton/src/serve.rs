@@ -22,6 +22,7 @@ use crate::fetch::{FetchError, KeySets};
 use crate::http::listener::{Door, ListenerLimits, bind, listen};
 use crate::http::{Front, listener_limits};
 use crate::storage;
+use crate::systemd::{self, Pulse};
 use crate::tls::reload::Current;
 use crate::tls::server::FileProblems;
 
@@ -267,6 +268,12 @@ impl Running {
         &self.parts
     }
 
+    /// What must be going on as long as the server is itself.
+    fn pulse(&self) -> Pulse {
+        let stages = self.stages.iter().map(|stage| stage.task.abort_handle()).collect();
+        Pulse { admin: self.admin_address, store: self.store.clone(), stages }
+    }
+
     /// Takes over the realms, dialects and TLS files of a new configuration. Tells which sections differ
     /// that only a restart can change.
     ///
@@ -334,12 +341,21 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let running = Server::start(config).await?;
     let (public, admin) = (running.public_address(), running.admin_address());
     tracing::info!(%public, %admin, realms, "ready");
+    systemd::ready(&format!("serves {realms} realms on {public}"));
+    let watched = Stage::begin(|stop| systemd::watch_over(running.pulse(), stop));
     while signals.next().await == Told::Reload {
-        match &file {
+        systemd::reloading();
+        let outcome = match &file {
             Some(file) => reload(&running, config::load(file)).await,
-            None => tracing::warn!("there is no configuration file to read again"),
-        }
+            None => {
+                tracing::warn!("there is no configuration file to read again");
+                Reloaded::Unchanged
+            }
+        };
+        systemd::ready(&outcome.status(public));
     }
+    systemd::stopping();
+    watched.end().await;
     tracing::info!("stopping: what has begun is finished, nothing new is taken");
     tokio::select! {
         () = running.stop() => tracing::info!("stopped"),
@@ -348,7 +364,24 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn reload(running: &Running, loaded: Result<Config, Problems>) {
+/// What came of reading the configuration again.
+enum Reloaded {
+    Realms(usize),
+    Unchanged,
+}
+
+impl Reloaded {
+    fn status(&self, public: SocketAddr) -> String {
+        match self {
+            Self::Realms(realms) => format!("serves {realms} realms on {public}"),
+            Self::Unchanged => {
+                format!("serves on {public}; the new configuration was not taken over: see the log")
+            }
+        }
+    }
+}
+
+async fn reload(running: &Running, loaded: Result<Config, Problems>) -> Reloaded {
     let config = match loaded {
         Ok(config) => config,
         Err(problems) => {
@@ -358,7 +391,7 @@ async fn reload(running: &Running, loaded: Result<Config, Problems>) {
             }
             let count = problems.len();
             tracing::error!(count, "the configuration was not taken over; nothing has changed");
-            return;
+            return Reloaded::Unchanged;
         }
     };
     let realms = config.realms.len();
@@ -368,9 +401,11 @@ async fn reload(running: &Running, loaded: Result<Config, Problems>) {
                 tracing::warn!(section, "this section has changed and needs a restart");
             }
             tracing::info!(realms, "the configuration was taken over");
+            Reloaded::Realms(realms)
         }
         Err(error) => {
             tracing::error!(%error, "the configuration was not taken over; nothing has changed");
+            Reloaded::Unchanged
         }
     }
 }

@@ -27,6 +27,14 @@ impl Opened {
         }
     }
 
+    /// Returns once those who write have answered, well or ill; false when they are gone.
+    pub(crate) async fn answers(&self) -> bool {
+        match self {
+            Self::Sqlite(store) => store.answers().await,
+            Self::Postgres(store) => store.answers().await,
+        }
+    }
+
     /// Writes what waits and lets go of the database.
     pub async fn close(&self) {
         match self {

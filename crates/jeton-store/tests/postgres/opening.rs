@@ -115,3 +115,17 @@ async fn a_look_makes_no_tables_and_reads_those_that_are_there() {
     assert!(look.now().await.unwrap() >= facts.now);
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a PostgreSQL, named by JETON_TEST_POSTGRES; scripts/test brings one"]
+async fn those_who_write_answer_while_the_tables_are_away_and_not_once_they_are_closed() {
+    let place = Place::schema().await;
+    let store = open_at(&place.address()).await;
+    assert!(store.answers().await);
+    let administrator = place.connect().await;
+    administrator.batch_execute("DROP TABLE event, secret, client CASCADE").await.unwrap();
+    assert!(store.clients(&main(), None, 1).await.is_err());
+    assert!(store.answers().await);
+    store.close().await;
+    assert!(!store.answers().await);
+}

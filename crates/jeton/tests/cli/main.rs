@@ -17,6 +17,7 @@ mod proving;
 mod registration;
 #[path = "../../src/tls/rehearsal.rs"]
 mod rehearsal;
+mod systemd;
 mod tokens;
 mod transfer;
 mod wycheproof;
