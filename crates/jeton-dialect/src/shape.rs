@@ -1,5 +1,7 @@
 //! The shape of a body: JSON with values in it, compiled once into steps that are written in a row.
 
+use jeton_engine::jose::json::is_plain;
+
 use crate::problem::Finder;
 use crate::said::{Json, Said};
 use crate::template::{Piece, pieces};
@@ -319,7 +321,7 @@ fn decimal(number: i64, out: &mut Vec<u8>) {
 
 /// Writes a text as it stands between the quotes of a JSON string (RFC 8259 section 7).
 fn escape(text: &str, out: &mut Vec<u8>) {
-    if !text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+    if is_plain(text) {
         out.extend_from_slice(text.as_bytes());
         return;
     }

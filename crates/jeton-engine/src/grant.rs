@@ -61,30 +61,29 @@ pub(crate) fn narrow(
 ///
 /// # Errors
 /// The client may not have tokens for one of them.
-pub(crate) fn audiences(
-    realm: &Realm,
-    terms: &Terms,
-    client: &Client,
+pub(crate) fn audiences<'a>(
+    realm: &'a Realm,
+    terms: &'a Terms,
+    client: &'a Client,
     asked: &[&str],
-) -> Result<SmallVec<[Audience; 2]>, Reason> {
-    let issuer: Option<Audience> = match (&realm.audience, &terms.audience, &terms.token) {
-        (None, None, None) if client.audiences.is_empty() => realm.issuer.parse().ok(),
-        _ => None,
-    };
-    let common = realm.audience.as_ref().or(terms.audience.as_ref()).or(issuer.as_ref());
-    let allowed: SmallVec<[&Audience; 2]> = match client.audiences.as_slice() {
-        [] => common.into_iter().collect(),
-        own => own.iter().collect(),
+) -> Result<SmallVec<[&'a str; 2]>, Reason> {
+    let allowed: SmallVec<[&str; 2]> = match client.audiences.as_slice() {
+        [] => {
+            let named = realm.audience.as_ref().or(terms.audience.as_ref()).map(Audience::as_str);
+            let issuer = || terms.token.is_none().then_some(&*realm.issuer);
+            named.or_else(issuer).into_iter().collect()
+        }
+        own => own.iter().map(Audience::as_str).collect(),
     };
     if asked.is_empty() {
-        return Ok(allowed.into_iter().cloned().collect());
+        return Ok(allowed);
     }
-    let mut granted: SmallVec<[Audience; 2]> = SmallVec::new();
+    let mut granted = SmallVec::new();
     for audience in asked {
-        let found = allowed.iter().find(|allowed| allowed.as_str() == *audience);
-        let found = found.ok_or(Reason::TargetNotAllowed)?;
-        if !granted.contains(found) {
-            granted.push((*found).clone());
+        let found = allowed.iter().find(|allowed| *allowed == audience);
+        let found = *found.ok_or(Reason::TargetNotAllowed)?;
+        if !granted.contains(&found) {
+            granted.push(found);
         }
     }
     Ok(granted)

@@ -102,6 +102,14 @@ name! {
     SecretId, check_identifier
 }
 
+impl From<uuid::Uuid> for TokenId {
+    /// Its usual spelling, whose characters an identifier may have.
+    fn from(id: uuid::Uuid) -> Self {
+        let mut text = uuid::Uuid::encode_buffer();
+        Self((&*id.hyphenated().encode_lower(&mut text)).into())
+    }
+}
+
 fn check_plain(text: &str) -> Result<(), NameError> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if text.is_empty() || text.len() > 63 {
@@ -124,7 +132,7 @@ fn check_text(text: &str) -> Result<(), NameError> {
 }
 
 fn check_identifier(text: &str) -> Result<(), NameError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if text.is_empty() || text.len() > 64 {
         return Err(NameError("must have 1 to 64 characters"));
     }

@@ -66,7 +66,7 @@ fn record(deciding: Deciding<'_>, token: &ActiveToken) -> Result<TokenRecord, Fa
     let id = token.says.id.as_deref().and_then(|id| id.parse().ok());
     let id = match id {
         Some(id) => id,
-        None => token_id(deciding.now, &deciding.engine.parts.random)?,
+        None => token_id(deciding.now, &deciding.engine.parts.random),
     };
     let subject = token.says.subject.parse();
     Ok(TokenRecord {

@@ -7,8 +7,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_jose::base64url;
 
 use crate::clock::Random;
 use crate::error::Fault;
@@ -38,24 +37,23 @@ impl SealingKey {
             .token_key(&salt)?
             .seal_in_place_separate_tag(nonce(), Aad::from(PREFIX), &mut claims)
             .map_err(refused)?;
-        let mut sealed = salt.to_vec();
-        sealed.extend_from_slice(&claims);
-        sealed.extend_from_slice(tag.as_ref());
-        let mut token = String::with_capacity(PREFIX.len() + sealed.len() * 4 / 3 + 12);
-        token.push_str(PREFIX);
-        URL_SAFE_NO_PAD.encode_string(&sealed, &mut token);
+        let sealed = [&salt[..], &claims, tag.as_ref()].concat();
+        let length = PREFIX.len() + base64url::encoded_len(sealed.len()) + CHECKSUM_LENGTH;
+        let mut token = Vec::with_capacity(length);
+        token.extend_from_slice(PREFIX.as_bytes());
+        base64url::encode_into(&mut token, &sealed);
         let checksum = checksum(&token);
-        token.push_str(&checksum);
-        Ok(token)
+        token.extend_from_slice(&checksum);
+        String::from_utf8(token).map_err(|_| Fault::Impossible("base64url is text"))
     }
 
     /// The claims set of a token that this realm sealed; `None` for anything else.
     pub(crate) fn open(&self, token: &str) -> Option<Vec<u8>> {
         let (body, given) = token.split_at_checked(token.len().checked_sub(CHECKSUM_LENGTH)?)?;
-        if checksum(body) != given {
+        if checksum(body.as_bytes()) != given.as_bytes() {
             return None;
         }
-        let sealed = URL_SAFE_NO_PAD.decode(body.strip_prefix(PREFIX)?).ok()?;
+        let sealed = base64url::decode(body.strip_prefix(PREFIX)?).ok()?;
         let (salt, text) = sealed.split_first_chunk::<SALT_BYTES>()?;
         let mut text = text.to_vec();
         let key = self.token_key(salt).ok()?;
@@ -78,15 +76,14 @@ fn nonce() -> Nonce {
 }
 
 /// CRC-32 as six characters of base 62.
-fn checksum(text: &str) -> String {
-    let mut rest = crc32fast::hash(text.as_bytes()) as usize;
+fn checksum(text: &[u8]) -> [u8; CHECKSUM_LENGTH] {
+    let mut rest = crc32fast::hash(text) as usize;
     let digits = ALPHANUMERIC.as_bytes();
-    let mut checksum = String::with_capacity(CHECKSUM_LENGTH);
-    for _ in 0..CHECKSUM_LENGTH {
-        checksum.push(digits.get(rest % digits.len()).copied().map_or('0', char::from));
+    [(); CHECKSUM_LENGTH].map(|()| {
+        let digit = digits.get(rest % digits.len()).copied().unwrap_or(b'0');
         rest /= digits.len();
-    }
-    checksum
+        digit
+    })
 }
 
 #[cfg(test)]
@@ -119,7 +116,8 @@ mod tests {
                 assert_eq!(key.open(&altered), None, "byte {index} bit {bit}");
                 if index < body.len() {
                     let altered_body = altered.split_at(body.len()).0;
-                    let summed = format!("{altered_body}{}", checksum(altered_body));
+                    let sum = checksum(altered_body.as_bytes());
+                    let summed = altered_body.to_owned() + std::str::from_utf8(&sum).unwrap();
                     assert_eq!(key.open(&summed), None, "byte {index} bit {bit}, summed anew");
                 }
             }

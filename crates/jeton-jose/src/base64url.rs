@@ -12,8 +12,13 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// Adds the text of these bytes to the end of `text`.
-pub fn encode_into(text: &mut String, bytes: impl AsRef<[u8]>) {
-    URL_SAFE_NO_PAD.encode_string(bytes, text);
+pub fn encode_into(text: &mut Vec<u8>, bytes: impl AsRef<[u8]>) {
+    let (bytes, start) = (bytes.as_ref(), text.len());
+    text.resize(start + encoded_len(bytes.len()), 0);
+    let space = text.get_mut(start..).unwrap_or_default();
+    // Just as much space as they need.
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, space);
+    debug_assert!(written.is_ok());
 }
 
 /// How many characters the text of so many bytes has.

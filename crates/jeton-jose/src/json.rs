@@ -21,6 +21,14 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrictObject> {
     }
 }
 
+/// Whether a text can stand between the quotes of a JSON string as it is (RFC 8259 section 7).
+///
+/// Every byte is looked at, whatever the ones before it were: so many can be looked at at once.
+pub fn is_plain(text: &str) -> bool {
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    !text.bytes().fold(false, |found, byte| found | special(byte))
+}
+
 fn value(bytes: &[u8]) -> Result<Value, NotStrictObject> {
     match serde_json::from_slice::<Strict>(bytes) {
         Ok(Strict(value)) => Ok(value),

@@ -149,50 +149,47 @@ impl SigningKey {
     /// When the library fails.
     pub fn sign_compact(&self, encoded_header: &str, payload: &[u8]) -> Result<String, KeyError> {
         let signature_len = self.0.material.signature_len();
-        let mut token = String::with_capacity(
-            encoded_header.len()
-                + base64url::encoded_len(payload.len())
-                + base64url::encoded_len(signature_len)
-                + 2,
-        );
-        token.push_str(encoded_header);
-        token.push('.');
+        let payload_len = base64url::encoded_len(payload.len());
+        let length = encoded_header.len() + payload_len + base64url::encoded_len(signature_len) + 2;
+        let mut token = Vec::with_capacity(length);
+        token.extend_from_slice(encoded_header.as_bytes());
+        token.push(b'.');
         base64url::encode_into(&mut token, payload);
         match &self.0.material {
             Material::Hmac { key, .. } => {
-                let tag = hmac::sign(key, token.as_bytes());
+                let tag = hmac::sign(key, &token);
                 append(&mut token, tag.as_ref());
             }
             Material::Ed25519(key) => {
-                let signature = key.try_sign(token.as_bytes()).map_err(|_| KeyError::Library)?;
+                let signature = key.try_sign(&token).map_err(|_| KeyError::Library)?;
                 append(&mut token, signature.as_ref());
             }
             Material::Ecdsa(key) => {
-                let signature = key
-                    .sign(&SystemRandom::new(), token.as_bytes())
-                    .map_err(|_| KeyError::Library)?;
+                let signature =
+                    key.sign(&SystemRandom::new(), &token).map_err(|_| KeyError::Library)?;
                 append(&mut token, signature.as_ref());
             }
             Material::Rsa { key, encoding } => {
                 let mut space = [0; SIGNATURE_BYTES_MAX];
                 let signature = space.get_mut(..signature_len).ok_or(KeyError::Library)?;
-                key.sign(*encoding, &SystemRandom::new(), token.as_bytes(), signature)
+                key.sign(*encoding, &SystemRandom::new(), &token, signature)
                     .map_err(|_| KeyError::Library)?;
                 append(&mut token, signature);
             }
             Material::MlDsa(key) => {
                 let mut space = [0; SIGNATURE_BYTES_MAX];
                 let signature = space.get_mut(..signature_len).ok_or(KeyError::Library)?;
-                key.sign(token.as_bytes(), signature).map_err(|_| KeyError::Library)?;
+                key.sign(&token, signature).map_err(|_| KeyError::Library)?;
                 append(&mut token, signature);
             }
         }
-        Ok(token)
+        // The header is text, and what is encoded is ASCII.
+        String::from_utf8(token).map_err(|_| KeyError::Library)
     }
 }
 
-fn append(token: &mut String, signature: &[u8]) {
-    token.push('.');
+fn append(token: &mut Vec<u8>, signature: &[u8]) {
+    token.push(b'.');
     base64url::encode_into(token, signature);
 }
 

@@ -1,15 +1,12 @@
 //! HTTP: the public listener. A path is a mount, whose dialect is spoken there, or one of the
 //! endpoints that every realm has.
 
-use std::any::Any;
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::Poll;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::Full;
@@ -102,8 +99,9 @@ impl Front {
     ) -> Response<Full<Bytes>> {
         let version = request.version();
         let asker = Asker::of(self, peer, request.headers());
-        let answering = unless_panicked(token::answer(self, found, request, &asker));
-        let fault = match answering.await {
+        let answering = AssertUnwindSafe(token::answer(self, found, request, &asker));
+        // One bad request must not end the server, nor leave its caller without an answer.
+        let fault = match answering.catch_unwind().await {
             Ok(Ok((answer, after))) => return response(answer, after, version),
             Ok(Err(fault)) => fault,
             Err(_) => Fault::Impossible("a request made the server panic; the log says where"),
@@ -125,8 +123,8 @@ impl Front {
         peer: &Peer,
     ) -> Response<Full<Bytes>> {
         let version = request.version();
-        let answering = unless_panicked(endpoint::answer(self, site, endpoint, request, peer));
-        match answering.await {
+        let answering = AssertUnwindSafe(endpoint::answer(self, site, endpoint, request, peer));
+        match answering.catch_unwind().await {
             Ok((response, after)) => closing(response, after, version),
             Err(_) => {
                 let source = peer.address.ip().to_canonical();
@@ -209,7 +207,8 @@ fn authority(request: &Request<Incoming>) -> Result<Option<&str>, HostUnclear> {
 
 /// The characters of a host and a port (RFC 3986 sections 3.2.2 and 3.2.3).
 fn may_stand_in_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!'
+        | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'[' | b']')
 }
 
 fn response(answer: Answer, after: After, version: Version) -> Response<Full<Bytes>> {
@@ -247,33 +246,4 @@ fn plain(status: StatusCode) -> Response<Full<Bytes>> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Ends with an error where the future panics: one bad request must not end the server, nor
-/// leave its caller without an answer.
-async fn unless_panicked<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    std::future::poll_fn(move |context| {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_an_error_and_a_value_stays_a_value() {
-        assert_eq!(unless_panicked(async { 7 }).await.ok(), Some(7));
-        let panicking = async {
-            tokio::task::yield_now().await;
-            panic!("on purpose")
-        };
-        assert!(unless_panicked::<()>(panicking).await.is_err());
-    }
 }

@@ -29,7 +29,7 @@ pub(super) struct Given<'a> {
     parameters: &'a [Parameter],
     places: SmallVec<[Place<'a>; 8]>,
     /// Further values of repeatable parameters.
-    further: SmallVec<[(usize, Cow<'a, str>); 2]>,
+    further: Vec<(usize, Cow<'a, str>)>,
     /// Names that are not ours.
     others: Names<'a>,
     /// The first name that came twice.
@@ -38,8 +38,9 @@ pub(super) struct Given<'a> {
 
 impl<'a> Given<'a> {
     pub(super) fn new(parameters: &'a [Parameter]) -> Self {
-        let places = parameters.iter().map(|_| Place::Empty).collect();
-        Self { parameters, places, further: SmallVec::new(), others: Names::default(), twice: None }
+        let mut places = SmallVec::new();
+        places.resize_with(parameters.len(), || Place::Empty);
+        Self { parameters, places, further: Vec::new(), others: Names::default(), twice: None }
     }
 
     /// Takes a parameter in.
@@ -114,8 +115,8 @@ impl<'a> Given<'a> {
 /// can make us compare each with each.
 #[derive(Default)]
 pub(super) struct Names<'a> {
-    few: SmallVec<[Cow<'a, str>; 8]>,
-    many: HashSet<Cow<'a, str>>,
+    few: SmallVec<[Cow<'a, str>; 2]>,
+    many: Option<HashSet<Cow<'a, str>>>,
 }
 
 impl<'a> Names<'a> {
@@ -123,15 +124,15 @@ impl<'a> Names<'a> {
 
     /// Adds a name; hands it back when it was there already.
     pub(super) fn insert(&mut self, name: Cow<'a, str>) -> Result<(), Cow<'a, str>> {
-        if !self.many.is_empty() {
-            return self.many.replace(name).map_or(Ok(()), Err);
+        if let Some(many) = &mut self.many {
+            return many.replace(name).map_or(Ok(()), Err);
         }
         if self.few.contains(&name) {
             return Err(name);
         }
         self.few.push(name);
         if self.few.len() > Self::FEW {
-            self.many.extend(self.few.drain(..));
+            self.many = Some(self.few.drain(..).collect());
         }
         Ok(())
     }

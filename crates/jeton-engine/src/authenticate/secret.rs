@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::client::{Client, Secret, SecretDigest, SecretUse};
@@ -87,7 +87,8 @@ async fn verify(
     }
     let supplied = match deciding.realm.memory.clients.supplied_most() {
         0 => None,
-        at_least => supplied(deciding, presented, live, at_least).await?,
+        // A slow hash is to come: beside it an allocation is nothing, and the short way stays small.
+        at_least => Box::pin(supplied(deciding, presented, live, at_least)).await?,
     };
     Ok(supplied.or(generated).map_or(Verdict::Wrong, Verdict::Right))
 }
@@ -112,7 +113,7 @@ fn generated(
         let Some(digest) = digests.get(reading) else { continue };
         for (index, secret) in client.secrets.iter().enumerate() {
             if let SecretDigest::Generated(kept) = &secret.digest
-                && bool::from(kept.ct_eq(digest))
+                && verify_slices_are_equal(kept, digest).is_ok()
             {
                 right = Some(index);
             }

@@ -50,7 +50,7 @@ impl Manage {
         let issued_at = now.whole_second();
         let named = new.lifetime.map(|named| realm.cut(named));
         let lives = named.unwrap_or_else(|| lifetime(realm, terms, &client));
-        let id = token_id(now, &self.parts.random).map_err(ManageError::Fault)?;
+        let id = token_id(now, &self.parts.random);
         let shape = terms.token.as_ref().unwrap_or(&realm.token);
         let grant = Grant {
             realm,

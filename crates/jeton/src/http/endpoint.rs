@@ -93,7 +93,8 @@ pub(crate) async fn answer(
         Endpoint::Jwks => jwks::answer(site, &request),
         Endpoint::Metadata => metadata::answer(site, &request),
         Endpoint::Registration => {
-            return registration::answer(front, site, request, peer).await;
+            // Seldom asked and large: every other request would carry the room for it.
+            return Box::pin(registration::answer(front, site, request, peer)).await;
         }
         Endpoint::Question(act) => {
             let asker = Asker::of(front, peer, request.headers());

@@ -1,17 +1,19 @@
 //! A listener: accepts connections, serves each, and stops when it is told to.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::Service;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use jeton_engine::certificate::ClientCertificate;
@@ -229,6 +231,7 @@ async fn serve<A: Answers, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stop: watch::Receiver<bool>,
 ) {
     let watch = Arc::clone(&service.watch);
+    let service = service_fn(|request| service.answer(request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut look = pin!(sleep_until(watch.next_look()));
     let mut dismissed = false;
@@ -261,16 +264,15 @@ struct Conversation<A> {
     peer: Peer,
 }
 
-impl<A: Answers> Service<Request<Incoming>> for Conversation<A> {
-    type Response = Response<Full<Bytes>>;
-    type Error = std::convert::Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+impl<A: Answers> Conversation<A> {
+    /// Answers one request.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<A> {
         let answering: Answering = self.watch.answering(request.version());
-        let (answers, peer) = (Arc::clone(&self.answers), self.peer.clone());
-        Box::pin(async move {
-            let response = answers.answer(request, peer).await;
+        let answer = Arc::clone(&self.answers).answer(request, self.peer.clone());
+        answer.map(move |response| {
             drop(answering);
             Ok(response)
         })

@@ -116,9 +116,10 @@ impl Routes {
 /// What may be the prefix of a path, in whole segments, the longest first. Prefixes have a greatest
 /// length, so that a path of a thousand slashes costs no thousand searches.
 fn prefixes(path: &str, bytes_max: usize) -> impl Iterator<Item = &str> {
-    let ends = path.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(index, _)| index);
-    let ends: Vec<usize> = ends.chain([path.len()]).take_while(|end| *end <= bytes_max).collect();
-    ends.into_iter().rev().filter_map(|end| path.get(..end))
+    let whole = (path.len() <= bytes_max).then_some(path);
+    let slashes = path.as_bytes().iter().take(bytes_max.saturating_add(1)).enumerate().rev();
+    let ends = slashes.filter(|(_, byte)| **byte == b'/').map(|(index, _)| index);
+    whole.into_iter().chain(ends.filter_map(|end| path.get(..end)))
 }
 
 impl Group {
