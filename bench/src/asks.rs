@@ -227,10 +227,9 @@ fn signed(key: &SigningKey, header: &str, claims: &Value) -> String {
 /// The token in a token response of any built-in dialect.
 pub(crate) fn token(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
-    let at = ["\"access_token\":\"", "\"accessToken\":\""]
-        .iter()
-        .find_map(|name| text.find(name).map(|at| at + name.len()))?;
-    let rest = text.get(at..)?;
+    let names = ["\"access_token\":", "\"accessToken\":"];
+    let at = names.iter().find_map(|name| text.find(name).map(|at| at + name.len()))?;
+    let rest = text.get(at..)?.trim_start().strip_prefix('"')?;
     rest.split_once('"').map(|(token, _)| token.to_owned())
 }
 
@@ -243,6 +242,7 @@ mod tests {
         assert_eq!(token(br#"{"access_token":"a.b","x":1}"#).as_deref(), Some("a.b"));
         assert_eq!(token(br#"{"data":{"access_token":"c"}}"#).as_deref(), Some("c"));
         assert_eq!(token(br#"{"accessToken":"d"}"#).as_deref(), Some("d"));
+        assert_eq!(token(br#"{"access_token": "e"}"#).as_deref(), Some("e"));
         assert_eq!(token(br#"{"error":"no"}"#), None);
     }
 }

@@ -8,6 +8,7 @@ mod kit;
 mod load;
 mod machine;
 mod measure;
+mod peers;
 mod process;
 mod report;
 mod requests;

@@ -294,7 +294,7 @@ pub(crate) fn harvest(subject: &mut Subject<'_>, count: usize) -> anyhow::Result
             bail!("{count} tokens could not be had within two minutes");
         }
         let keep = Keep { most: count - bodies.len(), one_in: 1 };
-        let times = (Duration::ZERO, Duration::from_millis(100));
+        let times = (Duration::ZERO, Duration::from_millis(500));
         bodies.extend(load_keeping(subject, Pace::Closed, times, keep)?.outcome.bodies);
     }
     Ok(bodies)

@@ -72,6 +72,11 @@ impl Process {
         sum
     }
 
+    /// It and all that it started.
+    pub(crate) fn family(&self) -> Vec<u32> {
+        family(self.child.id())
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

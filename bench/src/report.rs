@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::measure::Measured;
+use crate::peers::PeerRow;
 use crate::rows::{Goal, Row};
 
 /// What is told of one row.
@@ -67,6 +68,17 @@ impl Report {
         }
         let (name, title) = (row.name.clone(), row.title.clone());
         self.lines.push(Line { name, title, measured: Some(measured), goals, remarks });
+    }
+
+    /// The line of a peer's row: how often jeton does what it does once, where that was measured.
+    pub(crate) fn peer(&self, row: &PeerRow, measured: Measured) -> Line {
+        let mut remarks = vec![row.does.clone()];
+        if let Some(ours) = self.measured(&row.beside) {
+            let times = ours.share / measured.share;
+            remarks.push(format!("jeton's row {} does {times:.1} times as many", row.beside));
+        }
+        let (name, title) = (row.name.clone(), row.does.clone());
+        Line { name, title, measured: Some(measured), goals: Vec::new(), remarks }
     }
 
     pub(crate) fn figure(&mut self, name: &str, value: f64, unit: &'static str, most: Option<f64>) {

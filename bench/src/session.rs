@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -16,15 +16,16 @@ use crate::machine::{Snapshot, description, fsync, noise};
 use crate::measure::{
     Floor, Lengths, Measured, SERVER_CORE, Subject, harvest, load, measure, take_core,
 };
+use crate::peers::{self, Peer};
 use crate::process::Process;
 use crate::report::{Line, Report};
 use crate::requests::Requests;
-use crate::rows::{Ask, Row, Server, Store, Tokens, choose, read};
+use crate::rows::{Ask, Row, Server, Set, Store, Tokens, choose, read};
 
 /// What to measure, and with what.
 #[derive(clap::Args)]
 pub(crate) struct RunArguments {
-    /// Rows by name; all when left out.
+    /// Rows and peers by name; all when left out.
     names: Vec<String>,
     /// A few rows, in about a minute.
     #[arg(long)]
@@ -32,9 +33,12 @@ pub(crate) struct RunArguments {
     /// Tell the rows, and measure nothing.
     #[arg(long)]
     list: bool,
-    /// Only rows: no start, no memory, no second core.
+    /// Only rows of jeton's: no peers, no start, no memory, no second core.
     #[arg(long)]
     rows_only: bool,
+    /// Where peers are installed, and kept.
+    #[arg(long, default_value = ".cache/tools/peers")]
+    tools: PathBuf,
     /// The program that is measured.
     #[arg(long, default_value = "target/release/jeton")]
     jeton: PathBuf,
@@ -52,11 +56,17 @@ pub(crate) struct RunArguments {
 /// Measures what was asked for.
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let rows = read(include_str!("../rows.toml"))?;
+    let peers = peers::all()?;
     if arguments.list {
         rows.iter().for_each(|row| println!("{:<20} {}", row.name, row.title));
+        peers.iter().for_each(|(name, peer)| println!("{name:<20} {}", peer.title));
         return Ok(());
     }
-    let rows = choose(rows, &arguments.names, arguments.quick)?;
+    let everything = arguments.names.is_empty() && !arguments.quick && !arguments.rows_only;
+    let (peer_names, names): (Vec<String>, Vec<String>) =
+        arguments.names.iter().cloned().partition(|name| peers.iter().any(|(it, _)| it == name));
+    let only_peers = names.is_empty() && !peer_names.is_empty();
+    let rows = if only_peers { Vec::new() } else { choose(rows, &names, arguments.quick)? };
     let jeton = fs::canonicalize(&arguments.jeton).with_context(|| {
         format!("{} is built by `cargo build --release`", arguments.jeton.display())
     })?;
@@ -66,8 +76,13 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     for row in &rows {
         session.row(row);
     }
-    if !arguments.quick && !arguments.rows_only && arguments.names.is_empty() {
+    if everything {
         figures::take(&mut session)?;
+    }
+    for (name, peer) in &peers {
+        if everything || peer_names.contains(name) {
+            session.peer(name, peer, &arguments.tools)?;
+        }
     }
     session.end();
     println!("{}", session.report.table());
@@ -158,11 +173,41 @@ impl Session {
         let process = kit.serve(SERVER_CORE, row.tls)?;
         self.ours.push(process.id());
         let bench = Bench { kit, row, process: &process };
+        bench.prime()?;
         let mut subject = bench.subject()?;
         let mut refill = |requests: &mut Requests, count: usize| bench.refill(requests, count);
         let measured = measure(&mut subject, &self.floor, lengths, &mut refill)?;
         bench.verify(&measured.bodies)?;
         Ok((measured, fsync))
+    }
+
+    /// Measures a peer's rows. One that cannot be had is told with the reason.
+    fn peer(&mut self, name: &str, peer: &Peer, tools: &Path) -> anyhow::Result<()> {
+        eprintln!("{name}: {}", peer.title);
+        fs::create_dir_all(tools)?;
+        let tools = fs::canonicalize(tools)?.join(name);
+        let data = tempfile::tempdir_in(self.folder.path())?;
+        let running = match peer.start(&tools, data.path()) {
+            Ok(running) => running,
+            Err(error) => {
+                let line = Line::without(name, &peer.title, format!("{error:#}"));
+                self.report.lines.push(line);
+                return Ok(());
+            }
+        };
+        self.ours.extend(running.process.family());
+        for row in peer.rows() {
+            let measured = running.measure(row, &self.floor, self.lengths);
+            let line = match measured {
+                Ok(measured) => {
+                    self.floors.extend(&measured.floors);
+                    self.report.peer(row, measured)
+                }
+                Err(error) => Line::without(&row.name, &row.does, format!("{error:#}")),
+            };
+            self.report.lines.push(line);
+        }
+        Ok(())
     }
 
     /// Makes a kit, unless there is one.
@@ -227,6 +272,16 @@ impl<'a> Bench<'a> {
         let requests = self.asker().requests(tokens)?;
         let begins = self.row.begins.as_bytes().to_vec();
         self.with(requests, Expected { status: self.row.status, begins })
+    }
+
+    /// Lets clients whose secrets are hashed slowly pay for their first request, one after the other.
+    fn prime(&self) -> anyhow::Result<()> {
+        if self.row.set == Set::Supplied {
+            let mut subject = self.subject()?;
+            subject.count = 1;
+            load(&mut subject, Pace::Closed, Duration::ZERO, Duration::from_secs(3))?;
+        }
+        Ok(())
     }
 
     /// So many fresh tokens of the row's realm.
