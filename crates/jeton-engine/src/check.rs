@@ -14,6 +14,7 @@ use crate::confirmation::{CNF, Confirmation};
 use crate::engine::Engine;
 use crate::error::Fault;
 use crate::issue::{digest_of_text, digest_of_token};
+use crate::journey::{self, Stop};
 use crate::live::{KeyMark, Memory, RealmState};
 use crate::name::ClientId;
 use crate::realm::proving::Profile;
@@ -120,7 +121,8 @@ impl Engine {
             return Ok(read_jwt(state, token, &unverified));
         }
         let digest = digest_of_token(token, TokenFormat::Stored);
-        let record = self.parts.store.token(&state.realm().name, &digest).await?;
+        let asking = self.parts.store.token(&state.realm().name, &digest);
+        let record = journey::stop(Stop::Query, asking).await?;
         let holds = |record: &TokenRecord| {
             record.format == TokenFormat::Stored && record.revoked_at.is_none()
         };

@@ -16,6 +16,7 @@ use crate::error::{Error, Fault, Refusal};
 use crate::event::{Event, EventKind, Reference};
 use crate::guesses::Guesses;
 use crate::issue::issue;
+use crate::journey;
 use crate::key_source::KeySource;
 use crate::live::Memory;
 pub use crate::live::{PublishedKeys, RealmState};
@@ -239,6 +240,7 @@ impl Engine {
         refused: EventKind,
         outcome: Result<T, Error>,
     ) -> Answered<T> {
+        journey::decided(deciding, refused, &outcome);
         match &outcome {
             Ok(_) => {}
             Err(Error::Refusal(refusal)) => {

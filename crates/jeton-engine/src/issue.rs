@@ -9,6 +9,7 @@ use crate::counts::LimitOf;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
 use crate::grant::{audiences, expiry, lifetime, narrow};
+use crate::journey::{self, Stop};
 use crate::limit::Allowance;
 use crate::live::LiveClient;
 use crate::mint::{Grant, mint, token_id};
@@ -59,7 +60,8 @@ pub(crate) async fn issue(
     if let TokenShape::Stored(_) = shape {
         // Durable before the answer leaves: a crash loses no token that a client has.
         let record = record(&grant, &token, TokenFormat::Stored, TokenOrigin::Endpoint)?;
-        engine.parts.store.keep_token(record, None).await.map_err(crate::error::Fault::from)?;
+        let kept = engine.parts.store.keep_token(record, None);
+        journey::stop(Stop::Commit, kept).await.map_err(crate::error::Fault::from)?;
     }
     state.memory.counts.issued.count(shape.into());
     Ok(Issued {

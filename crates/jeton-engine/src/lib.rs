@@ -16,6 +16,7 @@ mod grant;
 mod guesses;
 pub mod introspect;
 mod issue;
+pub mod journey;
 pub mod key_source;
 mod limiter;
 mod live;

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::event::{Event, EventKind, Reference};
 use crate::issue::refuse;
+use crate::journey::{self, Stop};
 use crate::live::RealmState;
 use crate::mint::token_id;
 use crate::request::{Caller, TokenQuestion};
@@ -55,7 +56,8 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
         source: Some(deciding.caller.source),
         detail: Some(record.id.to_string().into()),
     };
-    engine.parts.store.revoke(&record, &event).await.map_err(Fault::from)?;
+    let revoking = engine.parts.store.revoke(&record, &event);
+    journey::stop(Stop::Commit, revoking).await.map_err(Fault::from)?;
     realm.memory.revoke(record.digest, record.expires_at);
     Ok(())
 }

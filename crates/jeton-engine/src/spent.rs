@@ -8,6 +8,7 @@ use crate::clock::Time;
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason};
 use crate::issue::refuse;
+use crate::journey::{self, Stop};
 use crate::live::LiveClient;
 use crate::source::SourceKey;
 
@@ -80,6 +81,7 @@ pub(crate) async fn spend_all(
 ) -> Result<Option<Reason>, Fault> {
     let Deciding { engine, realm, now, .. } = deciding;
     let spent: Vec<Spent> = these.iter().map(|one| one.spent).collect();
-    let before = engine.parts.store.spend(&realm.realm().name, &spent, now).await?;
+    let spending = engine.parts.store.spend(&realm.realm().name, &spent, now);
+    let before = journey::stop(Stop::Commit, spending).await?;
     Ok(before.and_then(|at| these.get(at)).map(|one| one.replayed))
 }

@@ -17,6 +17,7 @@ use crate::client::proof::ClientKeys;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason};
 use crate::grant::may_have_token;
+use crate::journey::{self, Stop};
 use crate::key_source::KeyLocation;
 use crate::live::LiveClient;
 use crate::request::AuthenticationMethod;
@@ -121,7 +122,8 @@ async fn fetch(
     location: &KeyLocation,
     wanted: Option<&str>,
 ) -> Result<Arc<JwkSet>, Reason> {
-    let keys = deciding.engine.parts.key_source.key_set(location, wanted).await;
+    let fetching = deciding.engine.parts.key_source.key_set(location, wanted);
+    let keys = journey::stop(Stop::KeySet, fetching).await;
     keys.map_err(|unavailable| {
         let (reference, client_id) = (deciding.reference, &live.client.id);
         tracing::warn!(%reference, %client_id, %unavailable, "a client's keys cannot be had");

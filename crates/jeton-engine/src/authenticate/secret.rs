@@ -13,6 +13,7 @@ use crate::client::{Client, Secret, SecretDigest, SecretUse};
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::grant::may_have_token;
+use crate::journey::{self, Stop};
 use crate::live::LiveClient;
 use crate::request::{Reading, SecretCredentials};
 use crate::slow_hash::Comparison;
@@ -164,7 +165,9 @@ async fn supplied(
         kept: kept.iter().map(|(_, phc)| (*phc).into()).collect(),
         at_least,
     };
-    let Some(found) = deciding.engine.slow_hash.compare(comparison).await? else {
+    let Some(found) =
+        journey::stop(Stop::SlowHash, deciding.engine.slow_hash.compare(comparison)).await?
+    else {
         return Ok(None);
     };
     let right = kept.get(found.kept).map(|(index, _)| *index);

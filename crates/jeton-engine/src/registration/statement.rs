@@ -15,6 +15,7 @@ use super::metadata::{about, may_be_stated};
 use crate::clock::Time;
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason};
+use crate::journey::{self, Stop};
 use crate::realm::proving::{TrustedIssuer, TrustedKeys};
 use crate::realm::registration::{Registering, Statements};
 
@@ -107,7 +108,8 @@ async fn keys_of(
         TrustedKeys::These(keys) => return Ok(Arc::new(keys.parse())),
         TrustedKeys::At(location) => location,
     };
-    let fetched = deciding.engine.parts.key_source.key_set(location, key_id).await;
+    let fetching = deciding.engine.parts.key_source.key_set(location, key_id);
+    let fetched = journey::stop(Stop::KeySet, fetching).await;
     fetched.map_err(|unavailable| {
         let reference = deciding.reference;
         tracing::warn!(%reference, issuer = %trusted.name, %unavailable, "a trusted issuer's keys cannot be had");

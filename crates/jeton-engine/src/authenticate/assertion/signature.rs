@@ -9,6 +9,7 @@ use jeton_jose::{Algorithm, JwkSet, SigningKey, VerifyingKey};
 use super::Presented;
 use crate::deciding::Deciding;
 use crate::error::Reason;
+use crate::journey::{self, Stop};
 use crate::key_source::KeyLocation;
 
 /// Checks the signature with the key that the assertion names, or with those of its algorithm, if
@@ -58,7 +59,8 @@ pub(super) async fn fetch(
 ) -> Result<Arc<JwkSet>, Reason> {
     let wanted = presented.jws.header().key_id.as_deref();
     let source = &deciding.engine.parts.key_source;
-    source.key_set(location, wanted).await.map_err(|unavailable| {
+    let keys = journey::stop(Stop::KeySet, source.key_set(location, wanted)).await;
+    keys.map_err(|unavailable| {
         let realm = &deciding.realm.realm().name;
         let reference = deciding.reference;
         tracing::info!(%reference, %realm, ?location, %unavailable, "no keys to check an assertion with");
