@@ -1,5 +1,6 @@
 //! The drills there are: one row each, and one file each beside this one.
 
+mod crowd;
 mod disk;
 mod kill;
 
@@ -90,5 +91,17 @@ pub(crate) const DRILLS: &[Drill] = &[
         about: "the database's file system is full for a while",
         needs: &["unshare", "nsenter"],
         run: |terms| Box::pin(disk::full(terms)),
+    },
+    Drill {
+        name: "idle-connections",
+        about: "as many idle connections as there are places, and one more",
+        needs: &[],
+        run: |terms| Box::pin(crowd::idle(terms)),
+    },
+    Drill {
+        name: "connection-flood",
+        about: "connections that come and go, from invented sources, and more than files can be open",
+        needs: &["prlimit"],
+        run: |terms| Box::pin(crowd::flood(terms)),
     },
 ];

@@ -19,6 +19,7 @@ mod oracle;
 mod place;
 mod postgres;
 mod probe;
+mod process;
 mod report;
 mod requests;
 mod tally;
