@@ -25,11 +25,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WELL = 0, FAILS = 1, HANGS = 2 };
+enum { WELL = 0, FAILS = 1, HANGS = 2, SLOW = 3 };
 enum { PAGE = 4096, PAGES_MAX = 1 << 18, FILES_MAX = 16, DESCRIPTORS_MAX = 65536 };
 
 struct control {
-    _Atomic unsigned char flush;  /* WELL, FAILS or HANGS */
+    _Atomic unsigned char flush;  /* WELL, FAILS, HANGS or SLOW */
     _Atomic unsigned char write;  /* WELL, or the errno with which everything that writes fails */
     _Atomic unsigned char forget; /* whether a failed flush also takes the pages out of memory */
     unsigned char unused[5];
@@ -287,6 +287,8 @@ static int flush(int descriptor, struct file *file, int (*real)(int))
     struct stat live, held;
     while (control->flush == HANGS)
         usleep(1000);
+    if (control->flush == SLOW)
+        usleep(100000);
     int fails = control->flush == FAILS;
     unsigned end = file->known->end;
     for (unsigned page = 0; page < end; page++) {

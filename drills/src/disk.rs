@@ -19,6 +19,8 @@ pub(crate) enum Flushes {
     Fail,
     /// With EIO, and what was written is gone from memory too.
     Forget,
+    /// Well, after a tenth of a second.
+    Slow,
     /// Not at all.
     Hang,
 }
@@ -98,6 +100,7 @@ impl Disk {
             Flushes::Fail => (1, 0),
             Flushes::Forget => (1, 1),
             Flushes::Hang => (2, 0),
+            Flushes::Slow => (3, 0),
         };
         self.control.write_all_at(&[forget], FORGET)?;
         Ok(self.control.write_all_at(&[command], 0)?)

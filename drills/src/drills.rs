@@ -3,6 +3,8 @@
 mod crowd;
 mod disk;
 mod kill;
+mod overload;
+mod slow;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -103,5 +105,17 @@ pub(crate) const DRILLS: &[Drill] = &[
         about: "connections that come and go, from invented sources, and more than files can be open",
         needs: &["prlimit"],
         run: |terms| Box::pin(crowd::flood(terms)),
+    },
+    Drill {
+        name: "slow-senders",
+        about: "heads, bodies, answers and TLS handshakes that take for ever",
+        needs: &[],
+        run: |terms| Box::pin(slow::senders(terms)),
+    },
+    Drill {
+        name: "overload",
+        about: "more stored tokens are asked for than a slow disk takes",
+        needs: &[],
+        run: |terms| Box::pin(overload::stored(terms)),
     },
 ];

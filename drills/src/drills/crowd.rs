@@ -105,8 +105,7 @@ pub(crate) async fn idle(terms: Terms) -> Result<Report> {
     if !matches!(outcome, Outcome::Answered(answer) if answer.status == 200) {
         report.broke("a connection that waited was not served when a place was free");
     }
-    let well = !scene.node.is_ready().await;
-    if well {
+    if !scene.node.is_ready().await {
         report.broke("the admin listener does not answer");
     }
     let each =
@@ -205,7 +204,7 @@ async fn without_files(scene: &mut Scene, report: &mut Report) -> Result<()> {
     sleep(Duration::from_secs(2)).await;
     let busy = processor_time(&scene.node)?.saturating_sub(began.1);
     let share = busy.as_secs_f64() / began.0.elapsed().as_secs_f64();
-    report.figure("open files of those allowed", format!("{open} of {FILES}"));
+    report.figure("files that it has open, all that it may", open);
     report.figure("of a processor while none is left", format!("{:.0} %", share * 100.0));
     if share > 0.25 {
         report.broke("it spins while no file can be opened");
