@@ -4,6 +4,7 @@
 //! [`PostgresStore`] the one for several servers. Both let what many callers wait for share one
 //! commit; readers never wait for it.
 
+mod activity;
 mod admitted;
 mod error;
 mod kept;
@@ -13,10 +14,11 @@ mod postgres;
 mod sqlite;
 mod tables;
 
+pub use activity::{Activity, PoolActivity, QueueActivity};
 pub use error::OpenError;
 pub use look::{Look, Schema};
 pub use postgres::{
     AddressError, PostgresAddress, PostgresFacts, PostgresLook, PostgresSettings, PostgresStore,
     TransferError, TransferProgress, TransferStage, transfer,
 };
-pub use sqlite::{Activity, Location, SqliteLook, SqliteSettings, SqliteStore};
+pub use sqlite::{Location, SqliteLook, SqliteSettings, SqliteStore};

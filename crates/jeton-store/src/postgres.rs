@@ -46,10 +46,10 @@ use self::connect::{Connections, Dialer};
 pub use self::look::{PostgresFacts, PostgresLook};
 use self::spent::Spending;
 pub use self::transfer::{TransferError, TransferProgress, TransferStage, transfer};
-use self::writer::{Act, Addition, Counts, Desk, Job};
+use self::writer::{Act, Addition, Desk, Job};
+use crate::activity::{Activity, Counts, QueueActivity};
 use crate::admitted;
 use crate::error::OpenError;
-use crate::sqlite::Activity;
 
 /// How a PostgreSQL store works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,21 +107,27 @@ const WRITERS: usize = ADDERS + 2;
 const RESERVED: usize = WRITERS + 2;
 
 /// Writes that wait for a task.
-struct Queue<W>(RwLock<Option<mpsc::Sender<Job<W>>>>);
+struct Queue<W> {
+    jobs: RwLock<Option<mpsc::Sender<Job<W>>>>,
+    counts: Arc<Counts>,
+}
 
 impl<W> Queue<W> {
-    fn new(max: usize) -> (Self, mpsc::Receiver<Job<W>>) {
+    fn new(max: usize, counts: &Arc<Counts>) -> (Self, mpsc::Receiver<Job<W>>) {
         let (sender, waiting) = mpsc::channel(max.max(1));
-        (Self(RwLock::new(Some(sender))), waiting)
+        (Self { jobs: RwLock::new(Some(sender)), counts: Arc::clone(counts) }, waiting)
     }
 
     /// Hands a write over and waits until it is durable. Says how much was written.
     async fn write(&self, write: W) -> Result<u64, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        match self.0.read().as_ref() {
+        match self.jobs.read().as_ref() {
             None => return Err(connect::closed()),
             Some(queue) => queue.try_send(Job { write, answer }).map_err(|error| match error {
-                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Full(_) => {
+                    self.counts.turned_away();
+                    StoreError::Overloaded
+                }
                 TrySendError::Closed(_) => writer_ended(),
             })?,
         }
@@ -129,11 +135,11 @@ impl<W> Queue<W> {
     }
 
     fn waiting(&self) -> usize {
-        self.0.read().as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+        self.jobs.read().as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     fn close(&self) {
-        self.0.write().take();
+        self.jobs.write().take();
     }
 }
 
@@ -155,16 +161,17 @@ impl PostgresStore {
         schema::prepare(&place, &watcher, schema::STEPS).await?;
         let readers = pool(address.connections_max.saturating_sub(RESERVED).max(1))?;
         let (tell, told) = watch::channel(());
+        let counts = Arc::new(Counts::default());
         let desk = Arc::new(Desk {
             connections: pool(WRITERS)?,
             begin: dialer.begin(),
             batch_max: settings.batch_max,
-            counts: Counts::default(),
+            counts: Arc::clone(&counts),
             tell: tell.clone(),
         });
-        let (additions, new_additions) = Queue::new(settings.queue_max);
-        let (acts, new_acts) = Queue::new(settings.queue_max);
-        let (spendings, new_spendings) = Queue::new(settings.queue_max);
+        let (additions, new_additions) = Queue::new(settings.queue_max, &counts);
+        let (acts, new_acts) = Queue::new(settings.queue_max, &counts);
+        let (spendings, new_spendings) = Queue::new(settings.queue_max, &counts);
         let new_additions = Arc::new(Mutex::new(new_additions));
         let mut writers = vec![
             tokio::spawn(writer::act(Arc::clone(&desk), new_acts)),
@@ -213,11 +220,19 @@ impl PostgresStore {
 
     /// What the store has done and has to do.
     pub fn activity(&self) -> Activity {
-        Activity {
-            waiting: self.additions.waiting() + self.acts.waiting() + self.spendings.waiting(),
-            commits: self.desk.counts.commits.load(Ordering::Relaxed),
-            writes: self.desk.counts.writes.load(Ordering::Relaxed),
-        }
+        let pools = [
+            self.desk.connections.activity("writers"),
+            self.readers.activity("readers"),
+            self.watcher.activity("watcher"),
+        ];
+        let most = self.settings.queue_max.max(1);
+        let queues = [
+            ("additions", self.additions.waiting()),
+            ("acts", self.acts.waiting()),
+            ("spendings", self.spendings.waiting()),
+        ];
+        let queues = queues.map(|(name, waiting)| QueueActivity { name, waiting, most });
+        self.desk.counts.read(queues.into(), pools.into())
     }
 
     fn stop_listening(&self) {

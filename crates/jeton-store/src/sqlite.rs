@@ -45,7 +45,8 @@ use self::log::Settled;
 pub use self::look::SqliteLook;
 use self::reader::Readers;
 pub(crate) use self::rows::Rows;
-use self::writer::{Counts, Job, Write, Writer};
+use self::writer::{Job, Write, Writer};
+use crate::activity::{Activity, Counts, QueueActivity};
 use crate::admitted;
 use crate::error::OpenError;
 
@@ -92,17 +93,6 @@ impl Default for SqliteSettings {
             patience: Duration::from_secs(5),
         }
     }
-}
-
-/// What a store has done and has to do, for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Activity {
-    /// Writes that wait in the queue.
-    pub waiting: usize,
-    /// Commits since the store was opened.
-    pub commits: u64,
-    /// Writes that those commits made durable.
-    pub writes: u64,
 }
 
 /// The store in a SQLite database.
@@ -183,11 +173,8 @@ impl SqliteStore {
     pub fn activity(&self) -> Activity {
         let waiting =
             self.queue.read().as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity());
-        Activity {
-            waiting,
-            commits: self.counts.commits.load(Ordering::Relaxed),
-            writes: self.counts.writes.load(Ordering::Relaxed),
-        }
+        let most = self.settings.queue_max.max(1);
+        self.counts.read(vec![QueueActivity { name: "writes", waiting, most }], Vec::new())
     }
 
     /// Copies the database as it is now into a new file, while it is in use, and checks the copy.
@@ -213,7 +200,10 @@ impl SqliteStore {
         match self.queue.read().as_ref() {
             None => return Err(reader::closed()),
             Some(queue) => queue.try_send(Job { write, answer }).map_err(|error| match error {
-                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Full(_) => {
+                    self.counts.turned_away();
+                    StoreError::Overloaded
+                }
                 TrySendError::Closed(_) => writer_ended(),
             })?,
         }

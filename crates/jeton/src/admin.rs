@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -15,11 +15,13 @@ use tokio::time::timeout;
 
 use crate::http::listener::Answers;
 use crate::http::peer::Peer;
+use crate::metrics::{Format, Metrics};
 
 /// Everything that answers on the admin listener.
 pub(crate) struct Admin {
     engine: Arc<Engine>,
     stopping: AtomicBool,
+    metrics: Metrics,
 }
 
 impl Admin {
@@ -27,8 +29,8 @@ impl Admin {
     const READY_WITHIN: Duration = Duration::from_secs(2);
 
     /// The admin listener's side of this engine.
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, stopping: AtomicBool::new(false) }
+    pub(crate) fn new(engine: Arc<Engine>, metrics: Metrics) -> Self {
+        Self { engine, stopping: AtomicBool::new(false), metrics }
     }
 
     /// From now on we are not ready, so that load balancers look elsewhere.
@@ -47,10 +49,25 @@ impl Admin {
     }
 }
 
+impl Admin {
+    async fn metrics(&self, format: Format) -> Response<Full<Bytes>> {
+        let Ok(text) = self.metrics.text(format).await else {
+            let body = json!({ "error": "server_error" });
+            return json_response(StatusCode::INTERNAL_SERVER_ERROR, &body);
+        };
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(VARY, HeaderValue::from_static("accept"));
+        response
+    }
+}
+
 impl Answers for Admin {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        if !matches!(path, "/health/live" | "/health/ready") {
+        if !matches!(path, "/health/live" | "/health/ready" | "/metrics") {
             return json_response(StatusCode::NOT_FOUND, &json!({ "error": "not_found" }));
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -58,6 +75,9 @@ impl Answers for Admin {
             let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, &body);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
+        }
+        if path == "/metrics" {
+            return self.metrics(Format::asked_for(request.headers())).await;
         }
         if path == "/health/live" {
             return json_response(StatusCode::OK, &json!({ "status": "live" }));

@@ -28,7 +28,7 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 
-pub use key_sets::KeySets;
+pub use key_sets::{KeySetReadings, KeySets};
 pub use target::{Target, TargetError};
 
 /// What fetching may cost, and whom it may reach.

@@ -41,6 +41,7 @@ mod registration;
 mod revoke;
 pub(crate) mod route;
 mod token;
+pub(crate) mod traffic;
 
 use asker::Asker;
 use body::BodyLimits;
@@ -50,7 +51,9 @@ use listener::{Answers, ListenerLimits};
 use mistakes::Mistakes;
 use peer::Peer;
 use route::{Found, Path, Routes, Site};
-use token::After;
+use token::{After, Told};
+use tokio::time::Instant;
+use traffic::{Meter, Outcome, RequestReadings};
 
 /// Everything that answers on the public listener.
 pub(crate) struct Front {
@@ -62,7 +65,10 @@ pub(crate) struct Front {
     certificate_header: Option<CertificateHeader>,
     body: BodyLimits,
     in_flight: Semaphore,
+    in_flight_max: usize,
     mistakes: Mistakes,
+    /// Requests that belong to no realm.
+    of_nobody: Meter,
 }
 
 impl Front {
@@ -74,21 +80,50 @@ impl Front {
     ) -> Result<Self, Fault> {
         let by_certificate = server.certificate_methods();
         Ok(Self {
-            routes: ArcSwap::from_pointee(Routes::new(realms, &engine, by_certificate)?),
+            routes: ArcSwap::from_pointee(Routes::new(realms, &engine, by_certificate, None)?),
             by_certificate,
             engine,
             trusted_proxies: server.trusted_proxies.clone(),
             certificate_header: server.certificate_header.clone(),
             body: BodyLimits { bytes_max: server.body_bytes_max, timeout: server.body_timeout },
             in_flight: Semaphore::new(server.requests_in_flight_max),
+            in_flight_max: server.requests_in_flight_max,
             mistakes: Mistakes::default(),
+            of_nobody: Meter::default(),
         })
     }
 
     /// Serves these realms from now on; requests that have begun are answered as they began.
     pub(crate) fn reroute(&self, realms: &[RealmConfig]) -> Result<(), Fault> {
-        self.routes.store(Arc::new(Routes::new(realms, &self.engine, self.by_certificate)?));
+        let before = self.routes.load();
+        let routes = Routes::new(realms, &self.engine, self.by_certificate, Some(&**before))?;
+        self.routes.store(Arc::new(routes));
         Ok(())
+    }
+
+    /// Every request so far.
+    pub(crate) fn requests(&self) -> Vec<RequestReadings> {
+        let routes = self.routes.load();
+        let mut sites: Vec<_> = routes.sites().collect();
+        sites.sort_by_key(|site| site.realm.realm().name.clone());
+        let of_realms = sites.iter().flat_map(|site| site.meters.read(&site.realm.realm().name));
+        of_realms.chain([RequestReadings::of_nobody(&self.of_nobody)]).collect()
+    }
+
+    /// How many requests are being decided right now, and how many may be at most.
+    pub(crate) fn in_flight(&self) -> (usize, usize) {
+        let free = self.in_flight.available_permits();
+        (self.in_flight_max.saturating_sub(free), self.in_flight_max)
+    }
+
+    /// Where a request belongs.
+    fn find(&self, request: &Request<Incoming>) -> Result<Found, Nowhere> {
+        if has_other_coding(request.headers()) {
+            return Err(Nowhere::OtherCoding);
+        }
+        let authority = authority(request)?;
+        let found = self.routes.load().find(request.uri().path(), authority);
+        found.ok_or(Nowhere::Unknown)
     }
 
     async fn answer_mount(
@@ -96,25 +131,27 @@ impl Front {
         found: &Found,
         request: Request<Incoming>,
         peer: &Peer,
-    ) -> Response<Full<Bytes>> {
+    ) -> (Response<Full<Bytes>>, Outcome) {
         let version = request.version();
         let asker = Asker::of(self, peer, request.headers());
         let answering = AssertUnwindSafe(token::answer(self, found, request, &asker));
         // One bad request must not end the server, nor leave its caller without an answer.
         let fault = match answering.catch_unwind().await {
-            Ok(Ok((answer, after))) => return response(answer, after, version),
+            Ok(Ok(Told { answer, after, outcome })) => {
+                return (response(answer, after, version), outcome);
+            }
             Ok(Err(fault)) => fault,
             Err(_) => Fault::Impossible("a request made the server panic; the log says where"),
         };
-        let Ok(mount) = found.mount() else { return plain(StatusCode::INTERNAL_SERVER_ERROR) };
+        let Ok(mount) = found.mount() else {
+            return (plain(StatusCode::INTERNAL_SERVER_ERROR), Outcome::Failed);
+        };
         let decision = self.engine.fail(&found.site.realm, &mount.terms, asker.caller(), fault);
         // A fault never challenges, so what the request's headers were does not matter.
         let answer = mount.dialect.write(&decision, &HeaderMap::new());
-        response(answer, After::Close, version)
+        (response(answer, After::Close, version), Outcome::Failed)
     }
-}
 
-impl Front {
     async fn answer_endpoint(
         &self,
         site: &Site,
@@ -145,19 +182,25 @@ impl Answers for Front {
         request: Request<Incoming>,
         peer: Peer,
     ) -> Response<Full<Bytes>> {
-        if has_other_coding(request.headers()) {
-            return closing(plain(StatusCode::BAD_REQUEST), After::Close, request.version());
-        }
-        let Ok(authority) = authority(&request) else { return plain(StatusCode::BAD_REQUEST) };
-        let Some(found) = self.routes.load().find(request.uri().path(), authority) else {
-            return plain(StatusCode::NOT_FOUND);
+        let began = Instant::now();
+        let found = match self.find(&request) {
+            Ok(found) => found,
+            Err(nowhere) => {
+                self.of_nobody.begin(began).end(Outcome::Refused);
+                return nowhere.answer(request.version());
+            }
         };
-        match found.path {
+        let passing = found.meter().begin(began);
+        let (response, outcome) = match found.path {
             Path::Endpoint(endpoint) => {
-                self.answer_endpoint(&found.site, endpoint, request, &peer).await
+                let response = self.answer_endpoint(&found.site, endpoint, request, &peer).await;
+                let outcome = Outcome::told_by(response.status());
+                (response, outcome)
             }
             Path::Known | Path::Unknown => self.answer_mount(&found, request, &peer).await,
-        }
+        };
+        passing.end(outcome);
+        response
     }
 }
 
@@ -185,21 +228,38 @@ fn has_other_coding(headers: &HeaderMap) -> bool {
             .is_some_and(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
-/// No `Host` field where there must be one, more than one, or one that is no host.
-struct HostUnclear;
+/// Why a request belongs to no realm.
+enum Nowhere {
+    /// Its body comes in a coding that nobody would take off.
+    OtherCoding,
+    /// No `Host` field where there must be one, more than one, or one that is no host.
+    HostUnclear,
+    /// No realm has its path.
+    Unknown,
+}
+
+impl Nowhere {
+    fn answer(self, version: Version) -> Response<Full<Bytes>> {
+        match self {
+            Self::OtherCoding => closing(plain(StatusCode::BAD_REQUEST), After::Close, version),
+            Self::HostUnclear => plain(StatusCode::BAD_REQUEST),
+            Self::Unknown => plain(StatusCode::NOT_FOUND),
+        }
+    }
+}
 
 /// The host that was asked for: the target's own (RFC 9112 section 3.2.2; `:authority` in HTTP/2), otherwise
 /// the `Host` header's.
-fn authority(request: &Request<Incoming>) -> Result<Option<&str>, HostUnclear> {
+fn authority(request: &Request<Incoming>) -> Result<Option<&str>, Nowhere> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
     // Two, or something else than a host, would let a proxy and us believe different ones (RFC 9112
     // section 3.2). Only HTTP/1.0 may do without.
     if hosts.next().is_some() || (host.is_none() && request.version() == Version::HTTP_11) {
-        return Err(HostUnclear);
+        return Err(Nowhere::HostUnclear);
     }
     if host.is_some_and(|host| !host.as_bytes().iter().all(|byte| may_stand_in_host(*byte))) {
-        return Err(HostUnclear);
+        return Err(Nowhere::HostUnclear);
     }
     let of_target = request.uri().authority().map(http::uri::Authority::as_str);
     Ok(of_target.or_else(|| host?.to_str().ok()))

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod fetch;
 mod http;
+mod metrics;
 pub mod serve;
 pub mod storage;
 mod systemd;

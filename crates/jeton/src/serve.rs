@@ -20,7 +20,9 @@ use crate::config::{self, Config, Problems, RealmConfig};
 use crate::fetch::resolver::Resolver;
 use crate::fetch::{FetchError, KeySets};
 use crate::http::listener::{Door, ListenerLimits, bind, listen};
+use crate::http::traffic::Connections;
 use crate::http::{Front, listener_limits};
+use crate::metrics::{self, Metrics};
 use crate::storage;
 use crate::systemd::{self, Pulse};
 use crate::tls::reload::Current;
@@ -150,22 +152,33 @@ impl Server {
         let master_key = master_key::read(&config.storage.master_key, &random)?;
         let settings = config.settings;
         let key_source = KeySets::new(config.fetch.clone(), Resolver::System, clock.clone())?;
-        let key_source = Arc::new(key_source);
+        let (key_sets, key_source) = (key_source.clone(), Arc::new(key_source));
         let kept = store.store();
         let parts = Parts { store: kept, clock, random, master_key, key_source, settings };
         let engine = Engine::open(parts.clone(), config.engine_realms()).await?;
         ensure_keys(&engine, &config.realms).await?;
         let front = Arc::new(Front::new(&config.server, &config.realms, Arc::clone(&engine))?);
-        let admin = Arc::new(Admin::new(Arc::clone(&engine)));
-
         let limits = listener_limits(&config.server);
         let operators_limits = ListenerLimits { connections_max: ADMIN_CONNECTIONS_MAX, ..limits };
         let grace = config.server.shutdown_grace;
-        let door = Door { socket: listeners.public, tls: tls.clone() };
+        let (of_public, of_admin) = (Arc::<Connections>::default(), Arc::<Connections>::default());
+        let metrics = Metrics::new(metrics::Sources {
+            engine: Arc::clone(&engine),
+            store: store.clone(),
+            front: Arc::clone(&front),
+            key_sets,
+            listeners: [
+                ("public", Arc::clone(&of_public), limits.connections_max),
+                ("admin", Arc::clone(&of_admin), ADMIN_CONNECTIONS_MAX),
+            ],
+            tls: tls.clone(),
+        });
+        let admin = Arc::new(Admin::new(Arc::clone(&engine), metrics));
+        let door = Door { socket: listeners.public, tls: tls.clone(), connections: of_public };
         let public = Stage::begin(|stop| listen(door, Arc::clone(&front), limits, grace, stop));
         let operators = Stage::begin(|stop| {
             listen(
-                Door { socket: listeners.admin, tls: None },
+                Door { socket: listeners.admin, tls: None, connections: of_admin },
                 Arc::clone(&admin),
                 operators_limits,
                 Duration::from_secs(1),

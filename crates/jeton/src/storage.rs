@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jeton_engine::store::Store;
 use jeton_store::{
-    Location, OpenError, PostgresSettings, PostgresStore, SqliteSettings, SqliteStore,
+    Activity, Location, OpenError, PostgresSettings, PostgresStore, SqliteSettings, SqliteStore,
 };
 
 use crate::config::{Database, Storage};
@@ -32,6 +32,22 @@ impl Opened {
         match self {
             Self::Sqlite(store) => store.answers().await,
             Self::Postgres(store) => store.answers().await,
+        }
+    }
+
+    /// What it is called.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// What it has done and has to do.
+    pub(crate) fn activity(&self) -> Activity {
+        match self {
+            Self::Sqlite(store) => store.activity(),
+            Self::Postgres(store) => store.activity(),
         }
     }
 

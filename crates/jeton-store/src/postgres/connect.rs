@@ -20,6 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::address::PostgresAddress;
 use super::tls;
 use super::trouble::{Trouble, explain};
+use crate::activity::PoolActivity;
 
 /// Makes connections to one address. Everybody who needs one shares it, so that a database that is
 /// away is asked now and then by one, and not all the time by all.
@@ -266,6 +267,18 @@ impl Connections {
             Err(_) => Err(StoreError::Unreachable(
                 "no connection to the database was free in time".to_owned(),
             )),
+        }
+    }
+
+    /// How many there are, and what they do.
+    pub(super) fn activity(&self, name: &'static str) -> PoolActivity {
+        let status = self.pool.status();
+        PoolActivity {
+            name,
+            open: status.size,
+            idle: status.available,
+            most: status.max_size,
+            waiting: status.waiting,
         }
     }
 

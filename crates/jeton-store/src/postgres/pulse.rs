@@ -19,7 +19,7 @@ impl PostgresStore {
 impl<W> Queue<W> {
     async fn answers(&self, write: W) -> bool {
         let (answer, outcome) = oneshot::channel();
-        let Some(queue) = self.0.read().clone() else { return false };
+        let Some(queue) = self.jobs.read().clone() else { return false };
         queue.send(Job { write, answer }).await.is_ok() && outcome.await.is_ok()
     }
 }

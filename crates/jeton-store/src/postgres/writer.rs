@@ -2,7 +2,7 @@
 //! something goes through one task, in order. Nobody is answered before the commit has been.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use jeton_engine::client::{Client, SecretUse};
 use jeton_engine::event::Event;
@@ -18,6 +18,7 @@ use super::connect::{Connections, Lent};
 use super::spent::Spending;
 use super::trouble::Trouble;
 use super::{changes, clients, events, keys, registrations, spent, tokens};
+use crate::activity::Counts;
 
 /// What is added and never meets anything else: many share one statement.
 pub(super) enum Addition {
@@ -54,15 +55,6 @@ pub(super) struct Job<W> {
 
 pub(super) type Outcome = Result<u64, StoreError>;
 
-/// What the writers have done.
-#[derive(Default)]
-pub(super) struct Counts {
-    /// Commits.
-    pub(super) commits: AtomicU64,
-    /// Writes in them.
-    pub(super) writes: AtomicU64,
-}
-
 /// What all writers share.
 pub(super) struct Desk {
     /// Where they get connections.
@@ -72,7 +64,7 @@ pub(super) struct Desk {
     /// How many additions may share one commit.
     pub(super) batch_max: usize,
     /// What they have done.
-    pub(super) counts: Counts,
+    pub(super) counts: Arc<Counts>,
     /// Whom they tell of changes.
     pub(super) tell: watch::Sender<()>,
 }
@@ -90,11 +82,12 @@ pub(super) async fn add(desk: Arc<Desk>, waiting: Arc<Mutex<Receiver<Job<Additio
         if taken == 0 {
             return;
         }
+        let began = Instant::now();
         let mut outcome = desk.add_all(&jobs).await;
         if jobs.len() > 1 && outcome.as_ref().is_err_and(|refused| refused.one_is_to_blame) {
             outcome = Ok(desk.add_each(&jobs).await);
         }
-        desk.answer(&mut jobs, outcome.map_err(|refused| refused.error));
+        desk.answer(&mut jobs, began, outcome.map_err(|refused| refused.error));
     }
 }
 
@@ -102,11 +95,12 @@ pub(super) async fn add(desk: Arc<Desk>, waiting: Arc<Mutex<Receiver<Job<Additio
 pub(super) async fn act(desk: Arc<Desk>, mut waiting: Receiver<Job<Act>>) {
     let mut jobs = Vec::new();
     while waiting.recv_many(&mut jobs, ACTS_MAX).await > 0 {
+        let began = Instant::now();
         let outcome = desk.act_all(&jobs).await;
         if outcome.is_ok() {
             desk.tell.send_replace(());
         }
-        desk.answer(&mut jobs, outcome);
+        desk.answer(&mut jobs, began, outcome);
     }
 }
 
@@ -114,8 +108,9 @@ pub(super) async fn act(desk: Arc<Desk>, mut waiting: Receiver<Job<Act>>) {
 pub(super) async fn spend(desk: Arc<Desk>, mut waiting: Receiver<Job<Spending>>) {
     let mut jobs = Vec::new();
     while waiting.recv_many(&mut jobs, desk.batch_max.max(1)).await > 0 {
+        let began = Instant::now();
         let outcome = desk.spend_all(&jobs).await;
-        desk.answer(&mut jobs, outcome);
+        desk.answer(&mut jobs, began, outcome);
     }
 }
 
@@ -133,17 +128,22 @@ impl From<StoreError> for Refused {
 }
 
 impl Desk {
-    fn answer<W>(&self, jobs: &mut Vec<Job<W>>, outcome: Result<Vec<Outcome>, StoreError>) {
+    fn answer<W>(
+        &self,
+        jobs: &mut Vec<Job<W>>,
+        began: Instant,
+        outcome: Result<Vec<Outcome>, StoreError>,
+    ) {
         match outcome {
             Ok(outcomes) => {
-                self.counts.commits.fetch_add(1, Ordering::Relaxed);
-                self.counts.writes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+                self.counts.committed(jobs.len(), began);
                 for (job, outcome) in jobs.drain(..).zip(outcomes) {
                     // Who no longer waits needs no answer.
                     let _ = job.answer.send(outcome);
                 }
             }
             Err(error) => {
+                self.counts.failed();
                 // That it is away is said once, where connections are made.
                 if !matches!(error, StoreError::Unreachable(_)) {
                     let writes = jobs.len();

@@ -3,9 +3,9 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use jeton_engine::client::{Client, SecretUse};
 use jeton_engine::clock::Time;
@@ -28,6 +28,7 @@ use super::{
     Location, SqliteSettings, changes, clients, connect, events, keys, registrations, schema,
     spent, tokens,
 };
+use crate::activity::Counts;
 use crate::error::OpenError;
 
 /// Something to be written.
@@ -62,15 +63,6 @@ pub(super) struct Job {
 }
 
 type Outcome = Result<u64, StoreError>;
-
-/// What the writer has done.
-#[derive(Default)]
-pub(super) struct Counts {
-    /// Commits.
-    pub(super) commits: AtomicU64,
-    /// Writes in them.
-    pub(super) writes: AtomicU64,
-}
 
 /// The thread's own.
 pub(super) struct Writer {
@@ -131,6 +123,7 @@ impl Writer {
     }
 
     fn serve(&self, jobs: &mut Vec<Job>) {
+        let began = Instant::now();
         let done = {
             let mut connection = self.connection.lock();
             let done = transact(&connection, jobs);
@@ -141,8 +134,7 @@ impl Writer {
         };
         match done {
             Ok(outcomes) => {
-                self.counts.commits.fetch_add(1, Ordering::Relaxed);
-                self.counts.writes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+                self.counts.committed(jobs.len(), began);
                 if let Some((commits, _)) = &self.checkpointer {
                     // A full channel has told the checkpointer already.
                     let _ = commits.try_send(());
@@ -156,6 +148,7 @@ impl Writer {
                 }
             }
             Err(trouble) => {
+                self.counts.failed();
                 let error = StoreError::from(trouble);
                 tracing::error!(%error, writes = jobs.len(), "the database could not be written");
                 for job in jobs.drain(..) {

@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use jeton_engine::clock::{Clock, Time};
 use jeton_engine::jose::JwkSet;
 use jeton_engine::key_source::{KeyLocation, KeySource, KeysUnavailable};
+use jeton_engine::measure::Count;
+use jeton_engine::readings::CacheReadings;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -39,6 +41,26 @@ struct Shared {
     bounds: Bounds,
     clock: Clock,
     entries: Mutex<HashMap<KeyLocation, Entry>>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: Count,
+    misses: Count,
+    fetched: Count,
+    failed: Count,
+}
+
+/// What there is to see of them.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySetReadings {
+    /// Hits are those who did not have to wait.
+    pub cache: CacheReadings,
+    /// Sets that were fetched.
+    pub fetched: u64,
+    /// Sets that could not be.
+    pub failed: u64,
 }
 
 /// What is known of one location.
@@ -85,7 +107,8 @@ impl KeySets {
     pub fn new(bounds: Bounds, resolver: Resolver, clock: Clock) -> Result<Self, FetchError> {
         let requests = Requests::new(bounds.clone(), resolver, clock.clone());
         let requests = requests.map_err(|error| FetchError::Tls(error.to_string().into()))?;
-        let shared = Shared { requests, bounds, clock, entries: Mutex::default() };
+        let (entries, counts) = (Mutex::default(), Counts::default());
+        let shared = Shared { requests, bounds, clock, entries, counts };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -102,8 +125,14 @@ impl KeySets {
         let mut patience = Patience::Left;
         loop {
             match self.shared.step(location, wanted, patience) {
-                Step::Use(keys) => return Ok(keys),
-                Step::Refuse(error) => return Err(error),
+                Step::Use(keys) => {
+                    self.shared.counts.found(patience);
+                    return Ok(keys);
+                }
+                Step::Refuse(error) => {
+                    self.shared.counts.misses.one();
+                    return Err(error);
+                }
                 Step::Wait(mut flight) => {
                     // Its other end is dropped when the fetch is over. Discovery makes it longer than
                     // one request may take; nobody waits for that.
@@ -113,6 +142,17 @@ impl KeySets {
                 }
             }
         }
+    }
+
+    /// What there is to see.
+    pub fn readings(&self) -> KeySetReadings {
+        let Shared { entries, counts, .. } = &*self.shared;
+        let cache = CacheReadings {
+            hits: counts.hits.read(),
+            misses: counts.misses.read(),
+            entries: entries.lock().values().filter(|entry| entry.kept.is_some()).count(),
+        };
+        KeySetReadings { cache, fetched: counts.fetched.read(), failed: counts.failed.read() }
     }
 
     /// Trusts these roots and no others.
@@ -137,6 +177,15 @@ impl KeySource for KeySets {
 impl fmt::Debug for KeySets {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("KeySets").finish_non_exhaustive()
+    }
+}
+
+impl Counts {
+    fn found(&self, patience: Patience) {
+        match patience {
+            Patience::Left => self.hits.one(),
+            Patience::Gone => self.misses.one(),
+        }
     }
 }
 
@@ -241,10 +290,14 @@ impl Shared {
         let url = url.split('?').next().unwrap_or_default();
         match &outcome {
             Ok(kept) => {
+                self.counts.fetched.one();
                 let (keys, skipped) = (kept.keys.keys().len(), kept.keys.skipped().len());
                 tracing::debug!(%url, keys, skipped, "fetched a key set");
             }
-            Err(error) => tracing::warn!(%url, %error, "a key set could not be fetched"),
+            Err(error) => {
+                self.counts.failed.one();
+                tracing::warn!(%url, %error, "a key set could not be fetched");
+            }
         }
         let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(location) else { return };

@@ -28,6 +28,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::connection::{Answering, Patience, Verdict, Watch, WatchedStream};
 use super::peer::Peer;
+use super::traffic::{Connections, Handshook};
 use crate::tls::reload::Current;
 
 /// What a listener allows.
@@ -54,6 +55,8 @@ pub(crate) struct Door {
     pub(crate) socket: TcpListener,
     /// What they are wrapped in; absent: nothing.
     pub(crate) tls: Option<Arc<Current>>,
+    /// Where they are counted.
+    pub(crate) connections: Arc<Connections>,
 }
 
 /// Opens a listening socket. Port 0 takes any free one.
@@ -76,8 +79,9 @@ pub(crate) async fn listen<A: Answers>(
     grace: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Door { socket, tls } = door;
-    let house = Arc::new(House { answers, builder: builder(&limits), limits, tls });
+    let Door { socket, tls, connections: counts } = door;
+    let builder = builder(&limits);
+    let house = Arc::new(House { answers, builder, limits, tls, counts: Arc::clone(&counts) });
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
     loop {
@@ -87,10 +91,10 @@ pub(crate) async fn listen<A: Answers>(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let (stream, peer, place) = accepted;
-        let (house, stop) = (Arc::clone(&house), stop.clone());
+        let (house, stop, open) = (Arc::clone(&house), stop.clone(), counts.open());
         connections.spawn(async move {
             house.welcome(stream, peer, stop).await;
-            drop(place);
+            drop((place, open));
         });
     }
     drop(socket);
@@ -161,6 +165,7 @@ struct House<A> {
     builder: Builder<TokioExecutor>,
     limits: ListenerLimits,
     tls: Option<Arc<Current>>,
+    counts: Arc<Connections>,
 }
 
 impl<A: Answers> House<A> {
@@ -177,20 +182,26 @@ impl<A: Answers> House<A> {
         let Some(tls) = &self.tls else {
             return serve(stream, conversation(None), &self.builder, stop).await;
         };
-        if let Some((stream, certificate)) = shake_hands(tls, stream, address).await {
-            watch.secured();
-            serve(stream, conversation(certificate), &self.builder, stop).await;
+        match shake_hands(tls, stream, address).await {
+            Ok((stream, certificate)) => {
+                self.counts.handshakes.count(Handshook::Done);
+                watch.secured();
+                serve(stream, conversation(certificate), &self.builder, stop).await;
+            }
+            Err(why) => self.counts.handshakes.count(why),
         }
     }
 }
 
-/// The connection once its TLS handshake is over, and the certificate that the client presented. `None`
-/// when it failed; the client has heard of it where it can.
+/// The connection once its TLS handshake is over, and the certificate that the client presented.
+///
+/// # Errors
+/// What became of it otherwise; the client has heard of it where it can.
 async fn shake_hands(
     tls: &Current,
     stream: WatchedStream,
     address: SocketAddr,
-) -> Option<(TlsStream<WatchedStream>, Option<Arc<ClientCertificate>>)> {
+) -> Result<(TlsStream<WatchedStream>, Option<Arc<ClientCertificate>>), Handshook> {
     let side = tls.side();
     let handshake = tls.handshakes.begin();
     let accepting = TlsAcceptor::from(Arc::clone(&side.config)).accept(stream).into_fallible();
@@ -198,7 +209,7 @@ async fn shake_hands(
         accepted = timeout(side.handshake_timeout, accepting) => accepted,
         () = handshake.must_end() => {
             tracing::debug!(%address, "a TLS handshake gave way to newer ones");
-            return None;
+            return Err(Handshook::GaveWay);
         }
     };
     let mut stream = match accepted {
@@ -207,19 +218,19 @@ async fn shake_hands(
             tracing::debug!(%address, %error, "a TLS handshake failed");
             // Our alert has been written; closing in order lets it arrive.
             let _ = stream.shutdown().await;
-            return None;
+            return Err(Handshook::Failed);
         }
         Err(_) => {
             tracing::debug!(%address, "a TLS handshake took too long");
-            return None;
+            return Err(Handshook::TooSlow);
         }
     };
     match side.client_certificate(stream.get_ref().1) {
-        Ok(certificate) => Some((stream, certificate.map(Arc::new))),
+        Ok(certificate) => Ok((stream, certificate.map(Arc::new))),
         Err(error) => {
             tracing::debug!(%address, %error, "a resumed TLS session brought a certificate that is no good any more");
             let _ = stream.shutdown().await;
-            None
+            Err(Handshook::Failed)
         }
     }
 }

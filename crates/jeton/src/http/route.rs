@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use jeton_engine::engine::{Engine, RealmState};
 use jeton_engine::error::Fault;
+use jeton_engine::name::RealmName;
 use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::terms::Terms;
 
 use super::endpoint::{Endpoint, inserted_prefix};
+use super::traffic::{Meter, Meters};
 use crate::config::{Mount, RealmConfig};
 
 /// Every realm by the way it is reached. Never changes; a reload makes a new one.
@@ -36,6 +38,8 @@ pub(crate) struct Site {
     pub(crate) terms: Terms,
     /// The ways in which clients can authenticate by certificate; none where none reaches us.
     pub(crate) by_certificate: &'static [AuthenticationMethod],
+    /// Where its requests are counted.
+    pub(crate) meters: Meters,
 }
 
 /// Where a request belongs.
@@ -64,18 +68,31 @@ impl Found {
             .get(self.mount)
             .ok_or(Fault::Impossible("a realm without mounts was routed to"))
     }
+
+    /// Where the request is counted.
+    pub(crate) fn meter(&self) -> &Meter {
+        let meters = &self.site.meters;
+        match self.path {
+            Path::Known => meters.mount(self.mount),
+            Path::Endpoint(endpoint) => meters.endpoint(endpoint),
+            Path::Unknown => meters.unknown(),
+        }
+    }
 }
 
 impl Routes {
-    /// The routes of these realms, which the engine must know already.
+    /// The routes of these realms, which the engine must know already. They count on from where those
+    /// `before` them are.
     pub(crate) fn new(
         realms: &[RealmConfig],
         engine: &Engine,
         by_certificate: &'static [AuthenticationMethod],
+        before: Option<&Self>,
     ) -> Result<Self, Fault> {
         let mut by_prefix: HashMap<String, Vec<(&RealmConfig, Arc<Site>)>> = HashMap::new();
         for config in realms {
             let state = engine.realm(&config.realm.name);
+            let counted = before.and_then(|before| before.site(&config.realm.name));
             let site = Site {
                 realm: state
                     .ok_or(Fault::Impossible("the engine does not know a configured realm"))?,
@@ -83,6 +100,7 @@ impl Routes {
                 mounts: config.mounts.clone(),
                 terms: config.endpoint_terms()?,
                 by_certificate,
+                meters: Meters::new(&config.mounts, counted.map(|site| &site.meters)),
             };
             by_prefix.entry(config.prefix.clone()).or_default().push((config, Arc::new(site)));
         }
@@ -104,6 +122,15 @@ impl Routes {
             .filter_map(|prefix| self.by_prefix.get(prefix))
             .find_map(|group| group.site(authority))
             .map(|site| site.found(path))
+    }
+
+    /// Every realm.
+    pub(crate) fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.by_prefix.values().flat_map(Group::sites)
+    }
+
+    fn site(&self, name: &RealmName) -> Option<&Arc<Site>> {
+        self.sites().find(|site| site.realm.realm().name == *name)
     }
 
     /// The realm whose metadata is asked for between host and path.
@@ -149,6 +176,19 @@ impl Group {
             }
         }
         Self::ByHost(by_host)
+    }
+
+    fn sites(&self) -> Vec<&Arc<Site>> {
+        match self {
+            Self::Only(site) => vec![site],
+            Self::ByHost(by_host) => {
+                let mut sites: Vec<&Arc<Site>> = by_host.values().collect();
+                // A realm with several hosts is one all the same.
+                sites.sort_by_key(|site| Arc::as_ptr(site));
+                sites.dedup_by_key(|site| Arc::as_ptr(site));
+                sites
+            }
+        }
     }
 
     fn site(&self, authority: Option<&str>) -> Option<&Arc<Site>> {

@@ -9,6 +9,7 @@ use jeton_engine::token::Decision;
 
 use super::asker::Asker;
 use super::route::{Found, Path};
+use super::traffic::Outcome;
 use super::{Front, body, proof};
 
 /// What becomes of the connection.
@@ -20,18 +21,26 @@ pub(crate) enum After {
     Close,
 }
 
+/// What the caller of a token endpoint hears, and what it means.
+pub(crate) struct Told {
+    pub(crate) answer: Answer,
+    pub(crate) after: After,
+    pub(crate) outcome: Outcome,
+}
+
 /// Answers one token request.
 pub(crate) async fn answer(
     front: &Front,
     found: &Found,
     request: Request<IncomingBody>,
     asker: &Asker,
-) -> Result<(Answer, After), Fault> {
+) -> Result<Told, Fault> {
     let (mount, realm) = (found.mount()?, &found.site.realm);
     if found.path == Path::Unknown {
         let refusal = Refusal::from(Reason::PathUnknown);
         let decision = front.engine.decide(realm, &mount.terms, asker.caller(), Err(refusal)).await;
-        return Ok((mount.dialect.write(&decision, request.headers()), After::Keep));
+        let answer = mount.dialect.write(&decision, request.headers());
+        return Ok(Told { answer, after: After::Keep, outcome: Outcome::Refused });
     }
     let (head, body) = request.into_parts();
     let body = body::take(body, front.body).await;
@@ -40,7 +49,8 @@ pub(crate) async fn answer(
     // Taken only now: a caller that is slow to send must not keep others from being answered.
     let Ok(_place) = front.in_flight.try_acquire() else {
         let decision = front.engine.fail(realm, &mount.terms, asker.caller(), Fault::Overloaded);
-        return Ok((mount.dialect.write(&decision, &head.headers), after));
+        let answer = mount.dialect.write(&decision, &head.headers);
+        return Ok(Told { answer, after, outcome: Outcome::Failed });
     };
     let incoming = Incoming {
         method: &head.method,
@@ -63,7 +73,8 @@ pub(crate) async fn answer(
     });
     let caller = Caller { dpop, ..asker.caller() };
     let decision = front.engine.decide(realm, &mount.terms, caller, asked).await;
-    Ok((write(front, found, &decision, &head.headers)?, after))
+    let outcome = Outcome::of(&decision.outcome);
+    Ok(Told { answer: write(front, found, &decision, &head.headers)?, after, outcome })
 }
 
 /// The dialect's answer, and the nonce, which is no matter of dialects: clients look for it under one

@@ -95,6 +95,24 @@ pub(crate) fn is_revocation_list(list: &CertificateRevocationListDer<'_>) -> boo
     matches!(CertificateRevocationList::from_der(list), Ok(([], _)))
 }
 
+/// When the first of these certificates expires.
+pub(crate) fn chain_end(chain: &[CertificateDer<'_>]) -> Option<Time> {
+    let ends = chain.iter().filter_map(|certificate| {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        Some(not_after(&parsed))
+    });
+    ends.min()
+}
+
+/// When the first of these lists is to be replaced.
+pub(crate) fn lists_end(lists: &[CertificateRevocationListDer<'_>]) -> Option<Time> {
+    let ends = lists.iter().filter_map(|list| {
+        let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+        Some(Time::from_seconds(list.next_update()?.timestamp()))
+    });
+    ends.min()
+}
+
 /// What is probably not meant of files that can be used. `hosts` are those of the realms.
 pub(crate) fn warnings(tls: &Tls, hosts: &BTreeSet<&str>, now: Time) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -120,9 +138,7 @@ pub(crate) fn warnings(tls: &Tls, hosts: &BTreeSet<&str>, now: Time) -> Vec<Warn
 }
 
 fn about_certificate(path: &Path, chain: &[CertificateDer<'_>], now: Time) -> Option<Warning> {
-    let ends =
-        chain.iter().filter_map(|certificate| Some(not_after(&parse(path, certificate).ok()?)));
-    let end = ends.min()?;
+    let end = chain_end(chain)?;
     (now.plus(SOON) > end).then(|| Warning {
         named: Named::Certificate,
         message: format!("{} holds a certificate that expires at {}", path.display(), moment(end)),
@@ -168,11 +184,7 @@ fn expired_authority(path: &Path, now: Time) -> Option<Warning> {
 
 fn old_list(path: &Path, now: Time) -> Option<Warning> {
     let lists = super::server::revocation_lists(path).ok()?;
-    let ends = lists.iter().filter_map(|list| {
-        let (_, list) = CertificateRevocationList::from_der(list).ok()?;
-        Some(Time::from_seconds(list.next_update()?.timestamp()))
-    });
-    let end = ends.filter(|end| now > *end).min()?;
+    let end = lists_end(&lists).filter(|end| now > *end)?;
     Some(Warning {
         named: Named::ClientCrls,
         message: format!(

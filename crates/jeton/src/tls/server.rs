@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jeton_engine::certificate::ClientCertificate;
-use jeton_engine::clock::Clock;
+use jeton_engine::clock::{Clock, Time};
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -63,6 +63,16 @@ pub(crate) struct ServerSide {
     clients: Option<Arc<ClientChains>>,
     now: Now,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) ends: Ends,
+}
+
+/// When files are to be replaced by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// The first of the chain's certificates to expire.
+    pub(crate) certificate: Option<Time>,
+    /// The first of the revocation lists.
+    pub(crate) revocation_list: Option<Time>,
 }
 
 impl ServerSide {
@@ -73,18 +83,19 @@ impl ServerSide {
     pub(crate) fn read(tls: &Tls, clock: &Clock) -> Result<Self, FileProblems> {
         let identity = identity(tls, clock);
         let clients = match &tls.client_certificates {
-            ClientCertificates::Off => Ok(None),
-            ClientCertificates::Optional { ca, crls } => {
-                chains(ca.as_deref(), crls).map(|chains| Some(Arc::new(chains)))
-            }
+            ClientCertificates::Off => Ok((None, None)),
+            ClientCertificates::Optional { ca, crls } => chains(ca.as_deref(), crls)
+                .map(|(chains, list_ends)| (Some(Arc::new(chains)), list_ends)),
         };
-        let (identity, clients) = match (identity, clients) {
+        let (identity, (clients, list_ends)) = match (identity, clients) {
             (Ok(identity), Ok(clients)) => (identity, clients),
             (identity, clients) => {
                 let problems = identity.err().into_iter().chain(clients.err());
                 return Err(FileProblems(problems.collect()));
             }
         };
+        let ends =
+            Ends { certificate: inspect::chain_end(&identity.chain), revocation_list: list_ends };
         let config = config(identity, clients.clone(), clock);
         let config = config.map_err(|error| FileProblems(vec![(Named::Certificate, error)]))?;
         Ok(Self {
@@ -92,6 +103,7 @@ impl ServerSide {
             clients,
             now: Now(clock.clone()),
             handshake_timeout: tls.handshake_timeout,
+            ends,
         })
     }
 
@@ -157,21 +169,27 @@ fn identity(tls: &Tls, clock: &Clock) -> Result<Identity, (Named, TlsError)> {
     })
 }
 
-fn chains(ca: Option<&Path>, crls: &[PathBuf]) -> Result<ClientChains, (Named, TlsError)> {
-    let Some(ca) = ca else { return Ok(ClientChains::without_roots()) };
+/// The chains of clients, and when the first revocation list is to be replaced.
+fn chains(
+    ca: Option<&Path>,
+    crls: &[PathBuf],
+) -> Result<(ClientChains, Option<Time>), (Named, TlsError)> {
+    let Some(ca) = ca else { return Ok((ClientChains::without_roots(), None)) };
     let roots = roots(ca).map_err(|error| (Named::ClientCa, error))?;
     let mut lists = Vec::new();
     for path in crls {
         lists.extend(revocation_lists(path).map_err(|error| (Named::ClientCrls, error))?);
     }
-    ClientChains::new(roots, lists).map_err(|error| match (error, crls.first()) {
+    let list_ends = inspect::lists_end(&lists);
+    let chains = ClientChains::new(roots, lists).map_err(|error| match (error, crls.first()) {
         (VerifierBuilderError::InvalidCrl(_), Some(path)) => {
             let problem =
                 "or another of the lists holds a revocation list that cannot be understood";
             (Named::ClientCrls, TlsError::File { path: path.clone(), problem })
         }
         _ => (Named::ClientCa, TlsError::NoRoots),
-    })
+    })?;
+    Ok((chains, list_ends))
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {

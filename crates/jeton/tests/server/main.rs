@@ -6,6 +6,7 @@ mod asking;
 mod client_certificates;
 mod forward_auth;
 mod limits;
+mod metrics;
 mod once;
 mod refusals;
 mod reload;
