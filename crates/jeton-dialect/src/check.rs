@@ -11,10 +11,13 @@ use jeton_engine::name::DialectName;
 use jeton_engine::terms::{Lockout, Terms};
 use toml::de::DeTable;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Row};
+use crate::limit_fields::LimitFields;
 use crate::problem::{Finder, Problems};
 use crate::raw;
 use crate::said::Raw as _;
+use crate::template::Piece;
+use crate::value::{Slot, Value};
 
 /// Reads a dialect file and compiles it.
 ///
@@ -80,13 +83,16 @@ fn compile(
         lockout,
         limits,
     };
+    let (success, refusals) = (success?, refusals?);
+    let limit_fields = limit_fields_of(said.limits.as_ref(), (&success, &refusals), finder);
     Some(Dialect {
         name: name.clone(),
         title: said.title.as_ref()?.value.clone(),
         asking: asking?.0,
-        success: success?,
-        refusals: refusals?,
+        success,
+        refusals,
         terms: Arc::new(terms),
+        limit_fields,
         source_text: text.to_owned(),
     })
 }
@@ -131,6 +137,33 @@ fn limits_of(said: &raw::Limits, finder: &mut Finder<'_>) -> Vec<Limit> {
                 .ok()
         })
         .collect()
+}
+
+/// Whether answers have the standard fields about limits: unless the dialect has headers of its own for
+/// that, or says so.
+fn limit_fields_of(
+    said: Option<&crate::said::Said<raw::Limits>>,
+    (success, refusals): (&Row, &[Arc<Row>]),
+    finder: &mut Finder<'_>,
+) -> LimitFields {
+    let of_limits = |piece: &Piece<Slot>| match piece {
+        Piece::Literal(_) => false,
+        Piece::Value(slot) => matches!(slot.value, Value::Limit | Value::Remaining | Value::Reset),
+    };
+    let tells = |row: &Row| row.headers.varying().any(|(_, text)| text.iter().any(of_limits));
+    let own = tells(success) || refusals.iter().any(|row| tells(row));
+    let Some(fields) = said.and_then(|said| said.fields.as_ref()) else {
+        return if own { LimitFields::None } else { LimitFields::Standard };
+    };
+    match fields.value.as_str() {
+        "standard" => LimitFields::Standard,
+        "off" => LimitFields::None,
+        other => {
+            let message = format!("`{other}` is not a way to tell limits");
+            finder.at(&fields.span, message, "write `standard` or `off`");
+            LimitFields::None
+        }
+    }
 }
 
 fn lockout_of(said: &crate::said::Said<raw::Lockout>, finder: &mut Finder<'_>) -> Option<Lockout> {

@@ -8,6 +8,7 @@ use jeton_engine::error::Kind;
 use jeton_engine::name::DialectName;
 use jeton_engine::terms::Terms;
 
+use crate::limit_fields::LimitFields;
 use crate::shape::{Shape, Steps};
 use crate::template::Piece;
 use crate::value::Slot;
@@ -22,6 +23,7 @@ pub struct Dialect {
     /// One row per kind, in the order of [`Kind::ALL`]; kinds without a row of their own share one.
     pub(crate) refusals: Vec<Arc<Row>>,
     pub(crate) terms: Arc<Terms>,
+    pub(crate) limit_fields: LimitFields,
     pub(crate) source_text: String,
 }
 

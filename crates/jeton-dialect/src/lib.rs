@@ -11,6 +11,7 @@ mod dialect;
 mod dialects;
 pub mod exchange;
 mod inspect;
+mod limit_fields;
 mod problem;
 mod question;
 mod raw;

@@ -139,6 +139,8 @@ raw! {
     struct Limits {
         /// Such as `["100/min", "1000/hour"]`; all of them hold.
         client: Vec<Said<String>>,
+        /// Whether answers tell what is left in the fields `RateLimit-Policy` and `RateLimit`: `standard` (default where the dialect has no headers with `{limit}`, `{remaining}` or `{reset}`) or `off`.
+        fields: String,
     }
 
     /// What wrong secrets do to a client.

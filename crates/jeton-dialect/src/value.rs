@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jeton_engine::clock::Time;
 use jeton_engine::error::{Error, Kind};
+use jeton_engine::limit::{Allowance, LimitOf};
 use jeton_engine::token::{Decision, Issued};
 
 /// In which answers a value can stand.
@@ -77,7 +78,7 @@ values! {
     Time, "time", Both, Moment, "when it was decided";
     Limit, "limit", Both, Number, "requests allowed by the client's tightest limit; absent when there is none";
     Remaining, "remaining", Both, Number, "requests left of it; absent when there is none";
-    Reset, "reset", Both, Moment, "when its count starts again; absent when there is none";
+    Reset, "reset", Both, Moment, "when all of it is there again; absent when there is none";
 }
 
 /// How a value is written.
@@ -205,12 +206,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn allowance(&self) -> Option<jeton_engine::limit::Allowance> {
-        match &self.decision.outcome {
-            Ok(issued) => issued.allowance,
+    fn allowance(&self) -> Option<Allowance> {
+        let left = match &self.decision.outcome {
+            Ok(issued) => issued.allowances.tightest(),
             Err(Error::Refusal(refusal)) => refusal.allowance,
             Err(Error::Fault(_)) => None,
-        }
+        };
+        left.filter(|left| left.of == LimitOf::Client)
     }
 }
 

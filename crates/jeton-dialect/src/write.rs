@@ -7,6 +7,7 @@ use jeton_engine::error::{Error, Kind};
 use jeton_engine::token::Decision;
 
 use crate::dialect::{Body, Dialect, HeaderText, Headers};
+use crate::limit_fields::{self, LimitFields};
 use crate::shape::all_there;
 use crate::value::{Source, kind_of, whole_seconds};
 
@@ -42,6 +43,9 @@ impl Dialect {
         {
             headers.insert(WWW_AUTHENTICATE, challenge.clone());
         }
+        if self.limit_fields == LimitFields::Standard {
+            limit_fields::put(decision, &mut headers);
+        }
         if let Some(wait) = decision.outcome.as_ref().err().and_then(Error::retry_after) {
             headers.entry(RETRY_AFTER).or_insert(HeaderValue::from(whole_seconds(wait)));
         }
@@ -55,8 +59,8 @@ impl Dialect {
 
 /// A header whose value is absent, or cannot stand in a header, is left out.
 fn write_headers(headers: &[(HeaderName, HeaderText)], source: &Source<'_>) -> HeaderMap {
-    // Room for those that come on top: Allow, WWW-Authenticate, Retry-After.
-    let mut written = HeaderMap::with_capacity(headers.len() + 3);
+    // Room for those that come on top: Allow, WWW-Authenticate, Retry-After, RateLimit.
+    let mut written = HeaderMap::with_capacity(headers.len() + 5);
     for (name, text) in headers {
         let value = match text {
             HeaderText::Constant(value) => Ok(value.clone()),

@@ -18,6 +18,7 @@ use jeton_engine::clock::{Random, Time};
 use jeton_engine::confirmation::Confirmation;
 use jeton_engine::error::{Error, Kind, Reason, Refusal};
 use jeton_engine::event::Reference;
+use jeton_engine::limit::Allowances;
 use jeton_engine::request::{AuthenticationMethod, Credentials, TokenRequest};
 use jeton_engine::token::{AccessToken, Decision, Issued};
 
@@ -61,7 +62,7 @@ fn issued() -> Issued {
         expires_at: Some(Time::from_seconds(NOW.seconds() + 3600)),
         scope: "read".parse().unwrap(),
         scope_is_as_asked: false,
-        allowance: None,
+        allowances: Allowances::default(),
     }
 }
 

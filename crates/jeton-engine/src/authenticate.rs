@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::allow::{count_refused, source};
 use crate::client::Client;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
 use crate::live::LiveClient;
-use crate::request::{AuthenticationMethod, Credentials};
-use crate::source::SourceKey;
-use crate::spent::ToSpend;
+use crate::request::{AuthenticationMethod, Credentials, TokenQuestion};
+use crate::spent::{ToSpend, spend};
 
 /// A client that has proved who it is.
 pub(crate) struct Authenticated {
@@ -68,6 +68,23 @@ async fn prove(
     }
 }
 
+/// The client that asks about a token, what it can use only once spent. Who is no client counts
+/// against the limits of its source; resource servers ask on behalf of everybody and do not.
+///
+/// # Errors
+/// As [`authenticate`].
+pub(crate) async fn known_caller(
+    deciding: Deciding<'_>,
+    question: &TokenQuestion<'_>,
+) -> Result<Arc<LiveClient>, Error> {
+    let proved = async {
+        let authenticated = authenticate(deciding, &question.credentials).await?;
+        spend(deciding, &authenticated.live, &authenticated.spend).await?;
+        Ok(authenticated.live)
+    };
+    proved.await.map_err(|error| count_refused(deciding, error))
+}
+
 /// The client has shown what proves it: may it do so in this way, now? Whether it may have tokens
 /// is asked after all else that could be wrong with its proof.
 fn may_use(
@@ -86,7 +103,7 @@ fn may_use(
 
 /// Notes that the client was right: what went wrong before that is forgotten.
 fn welcome(deciding: Deciding<'_>, live: &LiveClient) {
-    live.run.right(SourceKey::from(deciding.caller.source));
+    live.run.right(source(deciding));
     if deciding.terms.lockout.is_some() {
         live.run.forget_failures();
     }

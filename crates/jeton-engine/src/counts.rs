@@ -3,6 +3,7 @@
 use jeton_jose::Algorithm;
 
 use crate::error::{FaultKind, Reason};
+pub use crate::limit::LimitOf;
 use crate::measure::{Closed, Count, Tally};
 use crate::request::AuthenticationMethod;
 use crate::terms::TokenShape;
@@ -112,17 +113,6 @@ impl Closed for Minted {
             Self::Stored => "stored",
         }
     }
-}
-
-/// Whose limit was used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitOf {
-    /// The client's.
-    Client,
-    /// The source address's.
-    Source,
-    /// The whole realm's.
-    Realm,
 }
 
 impl Closed for LimitOf {

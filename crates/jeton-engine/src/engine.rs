@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
+use crate::allow::count_refused;
 use crate::client::{Client, Lock};
 use crate::clock::{Clock, Random};
 use crate::deciding::Deciding;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub guesses_per_second: u32,
     /// How long a request of such a source waits for its turn at most before it is refused.
     pub guess_wait_max: Duration,
+    /// How many bits of an IPv6 address tell one source from another: 48 to 64.
+    pub source_ipv6_prefix: u8,
     /// For how long events are kept.
     pub events_kept_for: Duration,
 }
@@ -87,6 +90,7 @@ impl Default for Settings {
             guesses_free: 30,
             guesses_per_second: 10,
             guess_wait_max: Duration::from_secs(2),
+            source_ipv6_prefix: 64,
             events_kept_for: Duration::from_secs(7 * 86_400),
         }
     }
@@ -195,7 +199,7 @@ impl Engine {
         let deciding = self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(request) => issue(deciding, &request).await,
-            Err(refusal) => Err(Error::from(refusal)),
+            Err(refusal) => Err(count_refused(deciding, refusal.into())),
         };
         if let Ok(issued) = &outcome
             && Recorder::tells_of_issued()

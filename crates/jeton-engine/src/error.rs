@@ -299,6 +299,8 @@ reasons! {
     RegistrationsFull, "registrations_full", Forbidden, "as many clients have registered themselves as the realm allows";
     RegistrationLimited, "registration_limited", RateLimited, "the source or the realm has used up its registrations for now";
     RateLimited, "rate_limited", RateLimited, "the client has used up its requests for now";
+    SourceLimited, "source_limited", RateLimited, "the source address has used up its requests in this realm for now";
+    RealmLimited, "realm_limited", RateLimited, "the realm's clients together have used up its requests for now";
     SourceSlowed, "source_slowed", SlowDown, "too many wrong guesses came from this address; it waits";
 }
 

@@ -7,35 +7,28 @@
 //! The buckets are GCRA: one moment each, up to which the source has spent its guesses.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use quick_cache::sync::Cache;
-
 use crate::clock::Time;
+use crate::debts::{Account, Debts};
 use crate::engine::Settings;
 use crate::error::{Reason, Refusal};
+use crate::gcra::{Moment, Pace, duration, moment};
 use crate::live::LiveClient;
 use crate::measure::Count;
-use crate::source::SourceKey;
+use crate::rate::Unit;
+use crate::source::{Network, SourceKey};
 
-/// Until when a source has spent its guesses, in milliseconds since the epoch.
-#[derive(Debug, Default)]
-pub(crate) struct Bucket(AtomicI64);
-
-/// The buckets of all sources that guessed wrong lately.
+/// What all sources that guessed wrong lately have spent.
 pub(crate) struct Guesses {
-    buckets: Cache<SourceKey, Arc<Bucket>>,
+    debts: Debts,
     /// The greatest moment in any bucket: when it has passed, no bucket needs looking at.
     latest: AtomicI64,
-    /// Milliseconds that one guess costs.
-    cost: i64,
-    /// Milliseconds by which a bucket may run ahead without waiting.
-    free: i64,
-    /// Milliseconds by which a bucket may run ahead at all.
-    ahead_max: i64,
+    /// How fast a source may guess.
+    pace: Pace,
     wait_max: Duration,
+    ipv6_prefix: u8,
     /// How often somebody had to wait.
     pub(crate) waits: Count,
     /// How often somebody has stopped waiting, in whichever way.
@@ -49,38 +42,31 @@ pub(crate) struct Turn<'a> {
     source: SourceKey,
     /// Whom the source claims to be, when it was that client lately.
     own: Option<&'a LiveClient>,
-    now: i64,
+    now: Moment,
     cost: Cost,
 }
 
 /// What a turn has cost so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cost {
     /// Nothing; a wrong guess costs.
     Due,
     /// Paid in advance; a right guess is given it back.
-    Paid(Arc<Bucket>),
+    Paid,
     /// How it went was said.
     Settled,
 }
 
 impl Guesses {
-    const SOURCES_MAX: usize = 65_536;
-    /// How long a source is refused at most. It also bounds what a clock that was set back does to
-    /// those who guessed wrong just before.
-    const REFUSED_MAX: Duration = Duration::from_secs(60);
-
     pub(crate) fn new(settings: &Settings) -> Self {
-        let cost = i64::from(1000 / settings.guesses_per_second.clamp(1, 1000));
-        let free = cost * (i64::from(settings.guesses_free) - 1);
-        let refused_max = settings.guess_wait_max.saturating_add(Self::REFUSED_MAX);
-        let refused_max = i64::try_from(refused_max.as_millis()).unwrap_or(i64::MAX);
+        let Settings { guesses_per_second, guesses_free, guess_wait_max, .. } = *settings;
+        let pace = Pace::a_second(guesses_per_second, guesses_free, guess_wait_max);
         Self {
-            buckets: Cache::new(Self::SOURCES_MAX),
+            debts: Debts::new(pace.ahead_max().saturating_mul(2)),
             latest: AtomicI64::new(i64::MIN),
-            cost,
-            free,
-            ahead_max: free.saturating_add(refused_max),
-            wait_max: settings.guess_wait_max,
+            pace,
+            wait_max: guess_wait_max,
+            ipv6_prefix: settings.source_ipv6_prefix,
             waits: Count::default(),
             waited: Count::default(),
         }
@@ -96,19 +82,20 @@ impl Guesses {
         client: Option<&'a LiveClient>,
         now: Time,
     ) -> Result<Turn<'a>, Refusal> {
-        let (source, now) = (SourceKey::from(source), now.milliseconds());
+        let (source, now) = (SourceKey::new(source, self.ipv6_prefix), moment(now));
         let own = client.filter(|client| client.run.was_right_from(source));
         let mut turn = Turn { guesses: self, source, own, now, cost: Cost::Due };
         if self.latest.load(Ordering::Relaxed) <= now {
             return Ok(turn);
         }
-        let bucket = match own {
-            Some(client) => Some(Arc::clone(&client.run.own_guesses)),
-            None => self.buckets.get(&source),
+        let wait = match own {
+            Some(client) => client.run.own_guesses.wait(self.pace, now),
+            None => self.wait(source, now),
         };
-        let ahead = bucket.as_deref().map_or(0, |bucket| self.ahead(bucket, now));
-        let Some(bucket) = bucket.filter(|_| ahead > 0) else { return Ok(turn) };
-        let wait = Duration::from_millis(ahead.unsigned_abs());
+        if wait == 0 {
+            return Ok(turn);
+        }
+        let wait = duration(wait);
         if wait > self.wait_max {
             turn.cost = Cost::Settled;
             let mut refusal = Refusal::from(Reason::SourceSlowed);
@@ -116,13 +103,13 @@ impl Guesses {
             return Err(refusal);
         }
         // Paid in advance, so that those who wait at the same time wait behind each other.
-        self.charge(&bucket, now);
-        turn.cost = Cost::Paid(bucket);
-        self.wait(wait).await;
+        turn.charge();
+        turn.cost = Cost::Paid;
+        self.pause(wait).await;
         Ok(turn)
     }
 
-    async fn wait(&self, wait: Duration) {
+    async fn pause(&self, wait: Duration) {
         /// Stops waiting, also when whoever waits hangs up.
         struct Waiting<'a>(&'a Count);
         impl Drop for Waiting<'_> {
@@ -145,32 +132,42 @@ impl Guesses {
     /// A guess that had its turn turned out to be wrong later. It is never counted against the
     /// bucket that a client has to itself.
     pub(crate) fn wrong(&self, source: IpAddr, now: Time) {
-        self.charge(&self.bucket(SourceKey::from(source)), now.milliseconds());
+        self.charge(SourceKey::new(source, self.ipv6_prefix), moment(now));
     }
 
-    /// Milliseconds until the bucket has a guess again.
-    fn ahead(&self, bucket: &Bucket, now: i64) -> i64 {
-        let latest = now.saturating_add(self.ahead_max);
-        if bucket.0.load(Ordering::Relaxed) > latest {
-            bucket.0.fetch_min(latest, Ordering::Relaxed);
+    /// Debts that were forgotten for want of room before they were over.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.debts.forgotten()
+    }
+
+    /// How long a source has to wait for its turn, alone and among its neighbours.
+    fn wait(&self, source: SourceKey, now: Moment) -> i64 {
+        let wait = |(account, pace): (Account, Pace)| {
+            let spent = self.debts.spent(account)?;
+            if pace.settled(spent, now) < spent {
+                self.debts.change(account, now, |spent| (pace.settled(spent, now), ()));
+            }
+            Some(pace.wait(spent, now))
+        };
+        self.accounts(source).filter_map(wait).max().unwrap_or(0)
+    }
+
+    fn charge(&self, source: SourceKey, now: Moment) {
+        for (account, pace) in self.accounts(source) {
+            let spent = self.debts.change(account, now, |spent| {
+                let spent = pace.charged(spent, now);
+                (spent, spent)
+            });
+            self.latest.fetch_max(spent, Ordering::Relaxed);
         }
-        bucket.0.load(Ordering::Relaxed) - now - self.free
     }
 
-    fn bucket(&self, key: SourceKey) -> Arc<Bucket> {
-        let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(Bucket::default()));
-        let Ok(bucket) = self.buckets.get_or_insert_with(&key, fresh);
-        bucket
-    }
-
-    fn charge(&self, bucket: &Bucket, now: i64) {
-        let latest = now.saturating_add(self.ahead_max);
-        let charge = |spent: i64| spent.clamp(now, latest).saturating_add(self.cost);
-        let before = bucket
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| Some(charge(spent)));
-        let spent = charge(before.unwrap_or_else(|spent| spent));
-        self.latest.fetch_max(spent, Ordering::Relaxed);
+    /// Where a source's guesses are counted, and how fast they may come there.
+    fn accounts(&self, source: SourceKey) -> impl Iterator<Item = (Account, Pace)> {
+        let account = |network: Network| {
+            (Account { network, unit: Unit::Second }, self.pace.shared_by(network.share()))
+        };
+        source.networks().map(account)
     }
 }
 
@@ -182,18 +179,33 @@ impl Turn<'_> {
 
     /// The guess was right, or nobody could tell: it costs nothing.
     pub(crate) fn costs_nothing(mut self) {
-        if let Cost::Paid(bucket) = std::mem::replace(&mut self.cost, Cost::Settled) {
-            bucket.0.fetch_sub(self.guesses.cost, Ordering::Relaxed);
+        if std::mem::replace(&mut self.cost, Cost::Settled) != Cost::Paid {
+            return;
+        }
+        match self.own {
+            Some(client) => client.run.own_guesses.give_back(self.guesses.pace),
+            None => {
+                for (account, pace) in self.guesses.accounts(self.source) {
+                    self.guesses.debts.give_back(account, pace.cost());
+                }
+            }
         }
     }
 
     fn settle(&mut self) {
-        if let Cost::Due = std::mem::replace(&mut self.cost, Cost::Settled) {
-            let bucket = match self.own {
-                Some(client) => Arc::clone(&client.run.own_guesses),
-                None => self.guesses.bucket(self.source),
-            };
-            self.guesses.charge(&bucket, self.now);
+        if std::mem::replace(&mut self.cost, Cost::Settled) == Cost::Due {
+            self.charge();
+        }
+    }
+
+    fn charge(&self) {
+        let Self { guesses, now, .. } = *self;
+        match self.own {
+            Some(client) => {
+                let spent = client.run.own_guesses.charge(guesses.pace, now);
+                guesses.latest.fetch_max(spent, Ordering::Relaxed);
+            }
+            None => guesses.charge(self.source, now),
         }
     }
 }
@@ -222,7 +234,7 @@ mod tests {
     /// Guesses wrong; says whether it had to wait.
     async fn guess_wrong(guesses: &Guesses, now: Time) -> Result<bool, Refusal> {
         let turn = guesses.turn(SOURCE, None, now).await?;
-        let waited = matches!(turn.cost, Cost::Paid(_));
+        let waited = turn.cost == Cost::Paid;
         turn.wrong();
         Ok(waited)
     }
@@ -242,7 +254,7 @@ mod tests {
         assert_eq!(refusal.retry_after, Some(Duration::from_millis(300)));
 
         let other = guesses.turn("192.0.2.2".parse().unwrap(), None, now).await.unwrap();
-        assert!(matches!(other.cost, Cost::Due), "another source is free");
+        assert!(other.cost == Cost::Due, "another source is free");
         let later = now.plus(Duration::from_secs(1));
         assert_eq!(guess_wrong(&guesses, later).await, Ok(false), "time heals");
     }
@@ -254,7 +266,7 @@ mod tests {
         assert_eq!(guess_wrong(&guesses, now).await, Ok(false));
         for _ in 0..20 {
             let turn = guesses.turn(SOURCE, None, now).await.unwrap();
-            assert!(matches!(turn.cost, Cost::Paid(_)), "it waits like all others");
+            assert!(turn.cost == Cost::Paid, "it waits like all others");
             turn.costs_nothing();
         }
     }
@@ -279,5 +291,41 @@ mod tests {
         assert!(refusal.retry_after.unwrap() <= Duration::from_secs(61), "{refusal:?}");
         let soon = day_before.plus(Duration::from_secs(62));
         assert_eq!(guess_wrong(&guesses, soon).await, Ok(false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_guesses_from_everywhere_in_a_site_is_slowed_and_other_sites_are_not() {
+        let guesses = guesses(3);
+        let now = Time::from_seconds(100);
+        let from = |network: u16, site: u16| -> IpAddr {
+            std::net::Ipv6Addr::new(0x2001, 0xdb8, site, network, 0, 0, 0, 1).into()
+        };
+        let mut free = 0;
+        for network in 0..1_000 {
+            let Ok(turn) = guesses.turn(from(network, 1), None, now).await else { break };
+            if turn.cost == Cost::Due {
+                free += 1;
+            }
+            turn.wrong();
+        }
+        assert_eq!(free, 3 * 16, "each from a /64 of its own");
+        assert!(guesses.turn(from(2_000, 1), None, now).await.is_err());
+        let elsewhere = guesses.turn(from(0, 2), None, now).await.unwrap();
+        assert_eq!(elsewhere.cost, Cost::Due);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_invented_sources_does_not_free_the_one_that_guesses() {
+        let guesses = guesses(3);
+        let now = Time::from_seconds(100);
+        while guess_wrong(&guesses, now).await.is_ok() {}
+        for invented in 0..300_000_u32 {
+            let source = IpAddr::from((0x0b00_0000 + invented).to_be_bytes());
+            let turn = guesses.turn(source, None, now).await.unwrap();
+            assert_eq!(turn.cost, Cost::Due, "a source that never guessed before");
+            turn.wrong();
+        }
+        let refusal = guess_wrong(&guesses, now).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::SourceSlowed);
     }
 }

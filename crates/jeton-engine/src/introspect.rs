@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::authenticate::{Authenticated, authenticate};
+use crate::allow::count_refused;
+use crate::authenticate::known_caller;
 use crate::check::ActiveToken;
 use crate::client::{Client, ClientRole};
 use crate::deciding::Deciding;
@@ -12,7 +13,6 @@ use crate::error::{Error, Refusal};
 use crate::event::EventKind;
 use crate::live::RealmState;
 use crate::request::{Caller, TokenQuestion};
-use crate::spent::spend;
 use crate::terms::Terms;
 use crate::token::Answered;
 
@@ -47,7 +47,7 @@ impl Engine {
         let deciding = self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(question) => introspect(deciding, &question).await,
-            Err(refusal) => Err(Error::from(refusal)),
+            Err(refusal) => Err(count_refused(deciding, refusal.into())),
         };
         self.answered(deciding, EventKind::IntrospectionRefused, outcome)
     }
@@ -57,9 +57,7 @@ async fn introspect(
     deciding: Deciding<'_>,
     question: &TokenQuestion<'_>,
 ) -> Result<Introspected, Error> {
-    let Authenticated { live, spend: to_spend, .. } =
-        authenticate(deciding, &question.credentials).await?;
-    spend(deciding, &live, &to_spend).await?;
+    let live = known_caller(deciding, question).await?;
     let caller = Arc::clone(&live.client);
     let token = deciding.engine.check(deciding.realm, question.token).await?;
     let theirs = |token: &ActiveToken| {

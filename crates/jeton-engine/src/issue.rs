@@ -2,16 +2,14 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::allow::{count_client, count_source};
 use crate::authenticate::{Authenticated, authenticate};
 use crate::bind::{Bound, bind};
 use crate::client::Client;
-use crate::counts::LimitOf;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
 use crate::grant::{audiences, expiry, lifetime, narrow};
 use crate::journey::{self, Stop};
-use crate::limit::Allowance;
-use crate::live::LiveClient;
 use crate::mint::{Grant, mint, token_id};
 use crate::name::NameError;
 use crate::request::TokenRequest;
@@ -29,7 +27,7 @@ pub(crate) async fn issue(
 ) -> Result<Issued, Error> {
     let Deciding { engine, realm: state, terms, now, .. } = deciding;
     let realm = state.realm();
-    spare_the_source(deciding)?;
+    count_source(deciding)?;
 
     let Authenticated { live, spend: mut to_spend, .. } =
         authenticate(deciding, &request.credentials).await?;
@@ -39,7 +37,7 @@ pub(crate) async fn issue(
     let audiences = audiences(realm, terms, client, &request.audiences).map_err(refused)?;
     let Bound { confirmation, spend: of_proof } = bind(deciding, client).map_err(refused)?;
     to_spend.extend(of_proof);
-    let allowance = count(deciding, &live)?;
+    let allowances = count_client(deciding, &live)?;
 
     let issued_at = now.whole_second();
     let expires_at = expiry(issued_at, lifetime(realm, terms, client));
@@ -72,38 +70,7 @@ pub(crate) async fn issue(
         expires_at,
         scope,
         scope_is_as_asked,
-        allowance,
-    })
-}
-
-/// The realm's limits of each source address, before anything is looked at.
-fn spare_the_source(deciding: Deciding<'_>) -> Result<(), Error> {
-    let Deciding { realm, caller, now, .. } = deciding;
-    let counted =
-        realm.memory.source_windows.count(caller.source, &realm.realm().source_limits, now);
-    match counted {
-        Ok(_) => Ok(()),
-        Err(allowance) => {
-            realm.memory.counts.limited.count(LimitOf::Source);
-            let mut refusal = Refusal::from(Reason::RateLimited);
-            refusal.retry_after = Some(allowance.reset.since(now));
-            Err(Error::from(refusal))
-        }
-    }
-}
-
-/// The client's own limits: only requests that proved to be the client's count, so that nobody
-/// else can use them up.
-fn count(deciding: Deciding<'_>, live: &LiveClient) -> Result<Option<Allowance>, Error> {
-    let Deciding { realm, terms, now, .. } = deciding;
-    let limits = realm.realm().client_limits.as_ref().unwrap_or(&terms.limits);
-    live.run.windows.count(limits, now).map_err(|allowance| {
-        realm.memory.counts.limited.count(LimitOf::Client);
-        let mut refusal = Refusal::from(Reason::RateLimited);
-        refusal.client_id = Some(live.client.id.clone());
-        refusal.retry_after = Some(allowance.reset.since(now));
-        refusal.allowance = Some(allowance);
-        Error::from(refusal)
+        allowances,
     })
 }
 

@@ -4,14 +4,17 @@
 //! it hands back a [`token::Decision`]; what must be kept goes through the [`store::Store`].
 //! The way of one request is told in `issue.rs`; management comes through [`manage::Manage`].
 
+mod allow;
 mod authenticate;
 mod bind;
 pub mod check;
 pub mod claims;
 pub mod confirmation;
 mod counts;
+mod debts;
 mod deciding;
 pub mod dpop;
+mod gcra;
 mod grant;
 mod guesses;
 pub mod introspect;
@@ -46,6 +49,7 @@ pub mod manage;
 pub mod master_key;
 pub mod measure;
 pub mod name;
+pub mod rate;
 pub mod readings;
 pub mod realm;
 pub mod registration;

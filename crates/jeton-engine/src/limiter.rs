@@ -1,21 +1,24 @@
-//! Counts requests against limits, in windows that begin with their first request.
+//! Counts requests against limits: those that dialects document in windows that begin with their first
+//! request, those that operators set in leaky buckets.
 //!
-//! Windows and not a leaky bucket, because documented limits are windows: `X-RateLimit-Reset`
-//! names the moment at which the count starts again, and a caller may spend all of it at once.
+//! Windows, because documented limits are windows: `X-RateLimit-Reset` names the moment at which the
+//! count starts again. Several limits hold together: a request that one refuses is counted against
+//! none. Buckets are taken from one after the other without a lock, and given back when a later one
+//! refuses; for that moment, others may be refused who would have been let through a moment later.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
 use crate::clock::Time;
-use crate::limit::{Allowance, Limit};
+use crate::debts::{self, Debts};
+use crate::gcra::{self, Bucket, Moment, Pace, duration, moment};
+use crate::limit::{Allowance, Allowances, Limit, LimitOf};
+use crate::rate::{Rate, Unit};
 use crate::source::SourceKey;
 
-/// The windows of one client or source.
+/// The windows of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Windows(Mutex<SmallVec<[Window; 2]>>);
 
@@ -35,28 +38,29 @@ impl Window {
         self.began.since(now) <= Self::SKEW_MAX && now < self.began.plus(self.limit.window)
     }
 
-    fn allowance(&self) -> Allowance {
+    fn allowance(&self, now: Time, among: usize) -> Allowance {
+        let reset = self.began.plus(self.limit.window);
         Allowance {
+            of: LimitOf::Client,
+            among: self.limit.unit().filter(|_| among > 1),
             limit: self.limit.requests,
             remaining: self.limit.requests.saturating_sub(self.count),
-            reset: self.began.plus(self.limit.window),
+            reset,
+            window_seconds: seconds(self.limit.window),
+            more_in_seconds: seconds(reset.since(now)),
         }
     }
 }
 
 impl Windows {
     /// Counts one request against all of `limits`, or against none when one of them is used up.
-    /// Says what is left of the tightest one.
+    /// Says what is left of each.
     ///
     /// # Errors
     /// The allowance of the used-up limit that ends last.
-    pub(crate) fn count(
-        &self,
-        limits: &[Limit],
-        now: Time,
-    ) -> Result<Option<Allowance>, Allowance> {
+    pub(crate) fn count(&self, limits: &[Limit], now: Time) -> Result<Allowances, Allowance> {
         if limits.is_empty() {
-            return Ok(None);
+            return Ok(Allowances::default());
         }
         let mut windows = self.0.lock();
         // Windows of other limits stay: another mount's, which would start again otherwise.
@@ -67,7 +71,8 @@ impl Windows {
             }
         }
         let meant = |window: &Window| limits.contains(&window.limit);
-        let left = windows.iter().filter(|window| meant(window)).map(Window::allowance);
+        let allowance = |window: &Window| window.allowance(now, limits.len());
+        let left = windows.iter().filter(|window| meant(window)).map(allowance);
         let used_up = left.filter(|left| left.remaining == 0);
         if let Some(longest) = used_up.max_by_key(|left| left.reset) {
             return Err(longest);
@@ -75,36 +80,189 @@ impl Windows {
         for window in windows.iter_mut().filter(|window| meant(window)) {
             window.count += 1;
         }
-        let left = windows.iter().filter(|window| meant(window)).map(Window::allowance);
-        Ok(left.min_by_key(|left| left.remaining))
+        Ok(windows.iter().filter(|window| meant(window)).map(allowance).collect())
     }
 }
 
-/// The windows of source addresses, as many as memory was set aside for.
-pub(crate) struct SourceWindows(Cache<SourceKey, Arc<Windows>>);
+/// What a client or a realm has spent of its rates: a bucket for each unit, so that a rate that is
+/// changed, or another one beside it, leaves the others as they are.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets([Bucket; 4]);
 
-impl SourceWindows {
-    const SOURCES_MAX: usize = 65_536;
-
-    pub(crate) fn new() -> Self {
-        Self(Cache::new(Self::SOURCES_MAX))
-    }
-
-    /// As [`Windows::count`], for a source address.
-    pub(crate) fn count(
-        &self,
-        source: IpAddr,
-        limits: &[Limit],
-        now: Time,
-    ) -> Result<Option<Allowance>, Allowance> {
-        if limits.is_empty() {
-            return Ok(None);
+impl Buckets {
+    fn of(&self, unit: Unit) -> &Bucket {
+        let [second, minute, hour, day] = &self.0;
+        match unit {
+            Unit::Second => second,
+            Unit::Minute => minute,
+            Unit::Hour => hour,
+            Unit::Day => day,
         }
-        let key = SourceKey::from(source);
-        let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(Windows::default()));
-        let Ok(windows) = self.0.get_or_insert_with(&key, fresh);
-        windows.count(limits, now)
     }
+}
+
+/// Rates, and the buckets that are counted in.
+pub(crate) struct Account<'a> {
+    pub(crate) of: LimitOf,
+    pub(crate) rates: &'a [Rate],
+    pub(crate) buckets: &'a Buckets,
+}
+
+impl Account<'_> {
+    /// Counts a request against all rates of all `accounts`, or against none.
+    ///
+    /// # Errors
+    /// The limit that keeps the request waiting longest.
+    pub(crate) fn take_all(accounts: &[Self], now: Time) -> Result<(), Refusing> {
+        let rates = || accounts.iter().flat_map(Self::each);
+        for (taken, (_, pace, bucket)) in rates().enumerate() {
+            if bucket.take(pace, moment(now)).is_ok() {
+                continue;
+            }
+            rates().take(taken).for_each(|(_, pace, bucket)| bucket.give_back(pace));
+            let refusing = accounts.iter().filter_map(|account| account.refusing(now));
+            // All room may have come back meanwhile: somebody else gave back.
+            let longest = refusing.max_by_key(|refusing| refusing.wait);
+            return longest.map_or(Ok(()), Err);
+        }
+        Ok(())
+    }
+
+    /// Takes back what a request was counted.
+    pub(crate) fn give_back(&self) {
+        self.each().for_each(|(_, pace, bucket)| bucket.give_back(pace));
+    }
+
+    /// What is left of each rate.
+    pub(crate) fn left(&self, now: Time) -> Allowances {
+        self.each().map(|(rate, _, bucket)| self.allowance(rate, bucket.spent(), now)).collect()
+    }
+
+    fn refusing(&self, now: Time) -> Option<Refusing> {
+        let waits = self.each().map(|(rate, pace, bucket)| {
+            let wait = bucket.wait(pace, moment(now));
+            (wait, rate, bucket.spent())
+        });
+        let (wait, rate, spent) =
+            waits.filter(|(wait, ..)| *wait > 0).max_by_key(|(wait, ..)| *wait)?;
+        Some(Refusing { wait: duration(wait), allowance: self.allowance(rate, spent, now) })
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Rate, Pace, &Bucket)> {
+        let Self { rates, buckets, .. } = self;
+        rates.iter().map(|rate| (*rate, Pace::of(*rate), buckets.of(rate.unit())))
+    }
+
+    fn allowance(&self, rate: Rate, spent: Moment, now: Time) -> Allowance {
+        let among = Some(rate.unit()).filter(|_| self.rates.len() > 1);
+        allowance(self.of, (rate, among), spent, now)
+    }
+}
+
+/// What keeps a request from passing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusing {
+    /// How long it will.
+    pub(crate) wait: Duration,
+    /// The limit.
+    pub(crate) allowance: Allowance,
+}
+
+/// What sources have spent of their rates.
+pub(crate) struct SourceLimits(Debts);
+
+impl SourceLimits {
+    pub(crate) fn new() -> Self {
+        // A rate can run ahead by a day, give or take a minute for the clock.
+        const AHEAD_MAX: i64 = 2 * 86_400 * 1_000_000_000;
+        Self(Debts::new(AHEAD_MAX))
+    }
+
+    /// Counts a request from `source` against all of `rates`, or against none: in its own network and
+    /// among its neighbours.
+    ///
+    /// # Errors
+    /// The limit that keeps the request waiting longest.
+    pub(crate) fn take(
+        &self,
+        source: SourceKey,
+        rates: &[Rate],
+        now: Time,
+    ) -> Result<(), Refusing> {
+        let at = moment(now);
+        let each = || source_rates(source, rates);
+        for (taken, (_, pace, account)) in each().enumerate() {
+            let outcome = self.0.change(account, at, |spent| {
+                let spent = pace.settled(spent, at);
+                pace.take(spent, at).map_or_else(|wait| (spent, Err(wait)), |after| (after, Ok(())))
+            });
+            if outcome.is_ok() {
+                continue;
+            }
+            each().take(taken).for_each(|(_, pace, account)| self.0.give_back(account, pace.cost()));
+            let among = |rate: Rate| Some(rate.unit()).filter(|_| rates.len() > 1);
+            let waits = each().filter_map(|(rate, pace, account)| {
+                let spent = self.0.spent(account)?;
+                let wait = pace.wait(spent, at);
+                (wait > 0).then_some((wait, rate, spent))
+            });
+            let longest = waits.max_by_key(|(wait, ..)| *wait);
+            return longest.map_or(Ok(()), |(wait, rate, spent)| {
+                let mut allowance = allowance(LimitOf::Source, (rate, among(rate)), spent, now);
+                // Also where it is the neighbours who have spent it all.
+                (allowance.remaining, allowance.more_in_seconds) = (0, seconds(duration(wait)));
+                Err(Refusing { wait: duration(wait), allowance })
+            });
+        }
+        Ok(())
+    }
+
+    /// How many sources were forgotten for want of room before they had all their requests back.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.0.forgotten()
+    }
+
+    /// Takes back what a request was counted.
+    pub(crate) fn give_back(&self, source: SourceKey, rates: &[Rate]) {
+        for (_, pace, account) in source_rates(source, rates) {
+            self.0.give_back(account, pace.cost());
+        }
+    }
+}
+
+fn source_rates(
+    source: SourceKey,
+    rates: &[Rate],
+) -> impl Iterator<Item = (Rate, Pace, debts::Account)> {
+    rates.iter().flat_map(move |rate| {
+        source.networks().map(move |network| {
+            let account = debts::Account { network, unit: rate.unit() };
+            (*rate, Pace::of(*rate).shared_by(network.share()), account)
+        })
+    })
+}
+
+fn allowance(
+    of: LimitOf,
+    (rate, among): (Rate, Option<Unit>),
+    spent: Moment,
+    now: Time,
+) -> Allowance {
+    let (pace, at) = (Pace::of(rate), moment(now));
+    Allowance {
+        of,
+        among,
+        limit: rate.burst(),
+        remaining: pace.remaining(spent, at),
+        reset: gcra::time(spent.max(at)),
+        window_seconds: seconds(pace.whole()),
+        more_in_seconds: seconds(duration(pace.until_more(spent, at))),
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -121,13 +279,13 @@ mod tests {
         let limits = limits(&["3/min"]);
         let start = Time::from_seconds(1_000);
         for remaining in [2, 1, 0] {
-            let left = windows.count(&limits, start).unwrap().unwrap();
+            let left = windows.count(&limits, start).unwrap().tightest().unwrap();
             assert_eq!((left.limit, left.remaining), (3, remaining));
             assert_eq!(left.reset, Time::from_seconds(1_060));
         }
         let last_moment = start.plus(Duration::from_millis(59_999));
         assert_eq!(windows.count(&limits, last_moment).unwrap_err().remaining, 0);
-        let next = windows.count(&limits, Time::from_seconds(1_060)).unwrap().unwrap();
+        let next = windows.count(&limits, Time::from_seconds(1_060)).unwrap().tightest().unwrap();
         assert_eq!((next.remaining, next.reset), (2, Time::from_seconds(1_120)));
     }
 
@@ -136,10 +294,10 @@ mod tests {
         let windows = Windows::default();
         let limits = limits(&["2/second", "3/min"]);
         let start = Time::from_seconds(0);
-        assert_eq!(windows.count(&limits, start).unwrap().unwrap().limit, 2);
+        assert_eq!(windows.count(&limits, start).unwrap().tightest().unwrap().limit, 2);
         assert!(windows.count(&limits, start).is_ok());
         assert_eq!(windows.count(&limits, start).unwrap_err().limit, 2);
-        let left = windows.count(&limits, Time::from_seconds(1)).unwrap().unwrap();
+        let left = windows.count(&limits, Time::from_seconds(1)).unwrap().tightest().unwrap();
         assert_eq!((left.limit, left.remaining), (3, 0), "a refused request was not counted");
         assert_eq!(windows.count(&limits, Time::from_seconds(2)).unwrap_err().limit, 3);
     }
@@ -152,7 +310,7 @@ mod tests {
         assert!(windows.count(&one, now).is_ok());
         assert!(windows.count(&other, now).is_ok());
         assert!(windows.count(&one, now).is_err());
-        assert_eq!(windows.count(&other, now).unwrap().unwrap().remaining, 3);
+        assert_eq!(windows.count(&other, now).unwrap().tightest().unwrap().remaining, 3);
     }
 
     #[test]
@@ -170,17 +328,86 @@ mod tests {
 
     #[test]
     fn without_limits_nothing_is_counted() {
-        assert_eq!(Windows::default().count(&[], Time::from_seconds(0)), Ok(None));
+        let counted = Windows::default().count(&[], Time::from_seconds(0));
+        assert_eq!(counted, Ok(Allowances::default()));
+    }
+
+    fn rates(texts: &[&str]) -> Vec<Rate> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
     #[test]
-    fn each_source_has_its_own_windows() {
-        let sources = SourceWindows::new();
-        let limits = limits(&["1/min"]);
+    fn what_one_of_several_rates_refuses_is_counted_against_none() {
+        let (client, realm) = (Buckets::default(), Buckets::default());
+        let (of_client, of_realm) = (rates(&["1/second", "3/min"]), rates(&["2/hour"]));
+        let accounts = [
+            Account { of: LimitOf::Client, rates: &of_client, buckets: &client },
+            Account { of: LimitOf::Realm, rates: &of_realm, buckets: &realm },
+        ];
+        let take = |seconds| Account::take_all(&accounts, Time::from_seconds(seconds));
+        take(0).unwrap();
+        let refusing = take(0).unwrap_err();
+        assert_eq!((refusing.wait, refusing.allowance.limit), (Duration::from_secs(1), 1));
+        take(1).unwrap();
+        let refusing = take(2).unwrap_err();
+        assert_eq!(refusing.wait, Duration::from_secs(1_798));
+        assert_eq!(refusing.allowance.of, LimitOf::Realm);
+        let left = accounts[0].left(Time::from_seconds(2));
+        let left: Vec<u32> = left.as_slice().iter().map(|left| left.remaining).collect();
+        assert_eq!(left, [1, 1], "the client lost nothing");
+        take(1_800).unwrap();
+    }
+
+    #[test]
+    fn the_wait_that_is_told_is_the_longest() {
+        let buckets = Buckets::default();
+        let rates = rates(&["1/second", "1/hour"]);
+        let accounts = [Account { of: LimitOf::Client, rates: &rates, buckets: &buckets }];
         let now = Time::from_seconds(0);
-        let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        assert!(sources.count(one, &limits, now).is_ok());
-        assert!(sources.count(one, &limits, now).is_err());
-        assert!(sources.count(other, &limits, now).is_ok());
+        Account::take_all(&accounts, now).unwrap();
+        let refusing = Account::take_all(&accounts, now).unwrap_err();
+        assert_eq!(refusing.wait, Duration::from_secs(3_600));
+        Account::take_all(&accounts, now.plus(refusing.wait)).unwrap();
+    }
+
+    #[test]
+    fn each_source_has_its_own_share_and_a_site_sixteen() {
+        let sources = SourceLimits::new();
+        let rates = rates(&["2/min"]);
+        let now = Time::from_seconds(0);
+        let take = |address: &str| {
+            sources.take(SourceKey::new(address.parse().unwrap(), 64), &rates, now)
+        };
+        take("192.0.2.1").unwrap();
+        take("192.0.2.1").unwrap();
+        let refusing = take("192.0.2.1").unwrap_err();
+        assert_eq!(refusing.wait, Duration::from_secs(30));
+        assert_eq!((refusing.allowance.of, refusing.allowance.remaining), (LimitOf::Source, 0));
+        take("192.0.2.2").unwrap();
+
+        for network in 0..16 {
+            take(&format!("2001:db8:0:{network:x}::1")).unwrap();
+            take(&format!("2001:db8:0:{network:x}::2")).unwrap();
+            take(&format!("2001:db8:0:{network:x}::3")).unwrap_err();
+        }
+        let refusing = take("2001:db8:0:10::1").unwrap_err();
+        assert_eq!(refusing.wait, Duration::from_millis(1_875), "sixteen times as fast");
+        take("2001:db8:1:10::1").unwrap();
+    }
+
+    #[test]
+    fn what_a_neighbour_was_refused_costs_nobody_anything() {
+        let sources = SourceLimits::new();
+        let rates = rates(&["1/min", "5/hour"]);
+        let source = SourceKey::new("2001:db8::1".parse().unwrap(), 64);
+        for minute in 0..5 {
+            let now = Time::from_seconds(minute * 60);
+            sources.take(source, &rates, now).unwrap();
+            sources.take(source, &rates, now).unwrap_err();
+        }
+        let now = Time::from_seconds(300);
+        assert!(sources.take(source, &rates, now).unwrap_err().wait > Duration::from_secs(60));
+        sources.give_back(source, &rates);
+        sources.take(source, &rates, now).unwrap();
     }
 }

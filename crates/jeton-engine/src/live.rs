@@ -24,12 +24,12 @@ use crate::clock::Time;
 use crate::counts::RealmCounts;
 use crate::dpop::nonce::NonceKey;
 use crate::error::Fault;
-use crate::limiter::SourceWindows;
+use crate::limiter::{Buckets, SourceLimits};
 use crate::master_key::MasterKey;
 use crate::name::{ClientId, RealmName};
 use crate::realm::Realm;
 use crate::realm::proving::{TrustedIssuer, TrustedKeys};
-use crate::registration::RegistrationWindows;
+use crate::registration::RegistrationCounts;
 use crate::sealed::SealingKey;
 use crate::store::{Store, StoreError};
 use crate::token::TokenDigest;
@@ -95,10 +95,12 @@ pub(crate) struct Memory {
     pub(crate) keys: ArcSwap<LiveKeys>,
     pub(crate) sealing: SealingKey,
     pub(crate) nonces: NonceKey,
+    /// Requests counted against the limits of the realm.
+    pub(crate) buckets: Buckets,
     /// Requests counted against the limits of each source address.
-    pub(crate) source_windows: SourceWindows,
+    pub(crate) source_limits: SourceLimits,
     /// Registrations counted against their limits.
-    pub(crate) registering: RegistrationWindows,
+    pub(crate) registering: RegistrationCounts,
     /// What tokens say that were seen before.
     pub(crate) said: Cache<TokenDigest, Arc<Says>>,
     /// What is counted of it.
@@ -120,8 +122,9 @@ impl Memory {
             keys: ArcSwap::default(),
             sealing: SealingKey::new(master_key, realm),
             nonces: NonceKey::new(master_key, realm),
-            source_windows: SourceWindows::new(),
-            registering: RegistrationWindows::new(),
+            buckets: Buckets::default(),
+            source_limits: SourceLimits::new(),
+            registering: RegistrationCounts::new(),
             said: Cache::new(SAID_MAX),
             counts: RealmCounts::default(),
             revoked: papaya::HashMap::new(),

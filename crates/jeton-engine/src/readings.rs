@@ -28,6 +28,8 @@ pub struct Readings {
     pub guess_waits: u64,
     /// Attempts that wait for their turn right now.
     pub guesses_waiting: usize,
+    /// Sources whose wrong guesses were forgotten early, for want of room.
+    pub guesses_forgotten: u64,
     /// Events on their way to log and store.
     pub events: QueueReadings,
     /// Last uses of secrets on their way to the store.
@@ -51,6 +53,8 @@ pub struct RealmReadings {
     pub authenticated: Vec<(AuthenticationMethod, u64)>,
     /// Requests that were one too many.
     pub limited: Vec<(LimitOf, u64)>,
+    /// Sources whose requests were forgotten early, for want of room.
+    pub sources_forgotten: u64,
     /// Assertions that were accepted though made for something else than the issuer alone.
     pub also_for: u64,
     /// Times that a secret was right, and it might be used.
@@ -153,6 +157,7 @@ impl Engine {
             slow_hashes: self.slow_hash.readings(),
             guess_waits: self.guesses.waits.read(),
             guesses_waiting: self.guesses.waiting(),
+            guesses_forgotten: self.guesses.forgotten(),
             events: self.recorder.events_readings(),
             secret_uses: self.recorder.uses_readings(),
             behind: self.followed.elapsed(),
@@ -173,6 +178,7 @@ impl RealmState {
             failed: counts.failed.read(),
             authenticated: counts.authenticated.read(),
             limited: counts.limited.read(),
+            sources_forgotten: self.memory.source_limits.forgotten(),
             also_for: counts.also_for.read(),
             secret_uses: counts.secret_uses.read(),
             checked: CacheReadings { hits, misses, entries: self.memory.said.len() },

@@ -4,8 +4,8 @@ pub mod proving;
 pub mod registration;
 
 use crate::claims::CustomClaims;
-use crate::limit::Limit;
 use crate::name::{Audience, RealmName};
+use crate::rate::Rates;
 use crate::realm::proving::Proving;
 use crate::realm::registration::Registering;
 use crate::rotate::Rotation;
@@ -40,9 +40,11 @@ pub struct Realm {
     /// When its signing keys are rotated.
     pub rotation: Rotation,
     /// The limits of each client; the dialect's when absent, none when empty.
-    pub client_limits: Option<Vec<Limit>>,
+    pub client_limits: Option<Rates>,
     /// The limits of each source address.
-    pub source_limits: Vec<Limit>,
+    pub source_limits: Rates,
+    /// The limits of all its clients together.
+    pub realm_limits: Rates,
 }
 
 impl Realm {

@@ -18,7 +18,7 @@ use crate::authenticate::digest_of;
 use crate::client::Client;
 use crate::clock::Time;
 use crate::error::Refusal;
-use crate::limiter::{SourceWindows, Windows};
+use crate::limiter::{Buckets, SourceLimits};
 use crate::name::{NameError, RealmName, TokenId};
 use crate::realm::Realm;
 use crate::scope::Scope;
@@ -201,14 +201,14 @@ pub enum Managed {
 }
 
 /// Requests counted against the limits on registration.
-pub(crate) struct RegistrationWindows {
-    sources: SourceWindows,
-    realm: Windows,
+pub(crate) struct RegistrationCounts {
+    sources: SourceLimits,
+    realm: Buckets,
 }
 
-impl RegistrationWindows {
+impl RegistrationCounts {
     pub(crate) fn new() -> Self {
-        Self { sources: SourceWindows::new(), realm: Windows::default() }
+        Self { sources: SourceLimits::new(), realm: Buckets::default() }
     }
 }
 

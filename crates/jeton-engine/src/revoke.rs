@@ -1,6 +1,7 @@
 //! Revocation (RFC 7009): a client takes back its own token. Durable before the answer leaves.
 
-use crate::authenticate::{Authenticated, authenticate};
+use crate::allow::count_refused;
+use crate::authenticate::known_caller;
 use crate::check::{ActiveToken, Says};
 use crate::deciding::Deciding;
 use crate::engine::Engine;
@@ -11,7 +12,6 @@ use crate::journey::{self, Stop};
 use crate::live::RealmState;
 use crate::mint::token_id;
 use crate::request::{Caller, TokenQuestion};
-use crate::spent::spend;
 use crate::terms::Terms;
 use crate::token::{Answered, TokenOrigin, TokenRecord};
 
@@ -28,7 +28,7 @@ impl Engine {
         let deciding = self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(question) => revoke(deciding, &question).await,
-            Err(refusal) => Err(Error::from(refusal)),
+            Err(refusal) => Err(count_refused(deciding, refusal.into())),
         };
         self.answered(deciding, EventKind::RevocationRefused, outcome)
     }
@@ -36,9 +36,7 @@ impl Engine {
 
 async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<(), Error> {
     let Deciding { engine, realm, now, .. } = deciding;
-    let Authenticated { live, spend: to_spend, .. } =
-        authenticate(deciding, &question.credentials).await?;
-    spend(deciding, &live, &to_spend).await?;
+    let live = known_caller(deciding, question).await?;
     let caller = &live.client;
     let Some(token) = engine.check(realm, question.token).await? else {
         return Ok(());

@@ -4,13 +4,13 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use crate::allow::source;
 use crate::clock::Time;
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason};
 use crate::issue::refuse;
 use crate::journey::{self, Stop};
 use crate::live::LiveClient;
-use crate::source::SourceKey;
 
 /// The identifier of something that is used once: a digest, so that its length does not matter.
 pub type SpentId = [u8; 16];
@@ -68,7 +68,7 @@ pub(crate) async fn spend(
             Err(refuse(replayed, &live.client))
         }
         None => {
-            live.run.right(SourceKey::from(caller.source));
+            live.run.right(source(deciding));
             Ok(())
         }
     }

@@ -8,7 +8,7 @@ use crate::clock::Time;
 use crate::confirmation::Confirmation;
 use crate::error::Error;
 use crate::event::Reference;
-use crate::limit::Allowance;
+use crate::limit::Allowances;
 use crate::name::{Audience, ClientId, RealmName, Subject, TokenId};
 use crate::scope::Scope;
 
@@ -43,8 +43,8 @@ pub struct Issued {
     pub scope: Scope,
     /// Whether the granted scope is just what was asked for (RFC 6749 section 5.1).
     pub scope_is_as_asked: bool,
-    /// What is left of the client's tightest limit, where it has any.
-    pub allowance: Option<Allowance>,
+    /// What is left of the client's limits.
+    pub allowances: Allowances,
 }
 
 impl Issued {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jeton::config::{self, Config, Database, MasterKeySource, Origin, Problems};
 use jeton_engine::engine::Settings;
 use jeton_engine::jose::Algorithm;
+use jeton_engine::rate::Rates;
 use jeton_engine::realm::registration::{Admission, Statements};
 use jeton_engine::request::AuthenticationMethod;
 use jeton_engine::rotate::Rotation;
@@ -279,8 +280,8 @@ fn registration_is_off_unless_it_is_enabled_and_open_only_with_a_word_of_danger(
     let enabled = rules(&with("enabled = true")).unwrap();
     assert_eq!(enabled.initial_access_token, Admission::Token);
     assert_eq!((enabled.statements, enabled.clients_max), (Statements::Off, 1000));
-    assert_eq!(enabled.source_limits, ["30/min".parse().unwrap()]);
-    assert_eq!(enabled.realm_limits, ["300/min".parse().unwrap()]);
+    assert_eq!(*enabled.source_limits, ["30/min".parse().unwrap()]);
+    assert_eq!(*enabled.realm_limits, ["300/min".parse().unwrap()]);
     assert!(enabled.methods.contains(&AuthenticationMethod::ClientSecretBasic));
     let open = assert_taken(&with("enabled = true\ninitial_access_token = \"danger-open\""));
     assert!(open.warnings.to_string().contains("anybody who reaches the realm"));
@@ -404,11 +405,32 @@ fn every_life_is_cut_to_the_realms_longest() {
 #[test]
 fn limits_are_lists_or_off() {
     let config = assert_taken(&main_with("limits = { client = \"off\", source = [\"5/second\"] }"));
-    assert_eq!(config.realms[0].realm.client_limits, Some(Vec::new()));
-    assert_eq!(config.realms[0].realm.source_limits, ["5/second".parse().unwrap()]);
+    let realm = &config.realms[0].realm;
+    assert_eq!(realm.client_limits, Some(Rates::default()));
+    assert_eq!(*realm.source_limits, ["5/second".parse().unwrap()]);
+    assert!(realm.realm_limits.is_empty());
+    let rates = "limits.realm = [\"9000/hour\", \"600/min burst 50\"]";
+    let realm = &assert_taken(&main_with(rates)).realms[0].realm;
+    assert_eq!(realm.client_limits, None, "the dialect's word");
+    let said: Vec<String> = realm.realm_limits.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["600/min burst 50", "9000/hour"]);
     assert_refused(&main_with("limits.client = []"), "names no limit");
     assert_refused(&main_with("limits.client = \"600/min\""), "must be a list of limits");
     assert_refused(&main_with("limits.client = [\"0/min\"]"), "at least one request");
+    assert_refused(&main_with("limits.realm = [\"5/min\", \"6/min\"]"), "one a minute");
+    assert_refused(&main_with("limits.source = [\"5/min burst 6\"]"), "a burst from 1");
+    assert_refused(&main_with("limits.source = [\"4294967295/second\"]"), "1000000 a second");
+    assert_refused(&main_with("limits.source = [\"4294967295/ms\"]"), "must look like 600/min");
+    assert_refused(&main_with("limits.sources = [\"5/min\"]"), "limits.source");
+}
+
+#[test]
+fn how_much_of_an_ipv6_address_is_one_caller_is_between_a_site_and_a_network() {
+    assert_eq!(assert_taken(MAIN).settings.source_ipv6_prefix, 64);
+    let with = |bits: u32| format!("[server]\nsource_ipv6_prefix = {bits}\n{MAIN}");
+    assert_eq!(assert_taken(&with(56)).settings.source_ipv6_prefix, 56);
+    assert_refused(&with(47), "source_ipv6_prefix");
+    assert_refused(&with(65), "source_ipv6_prefix");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use jeton_engine::jose::Algorithm;
 use jeton_engine::key_source::NoKeySource;
 use jeton_engine::manage::{KeyMaterial, Manage, NewClient, NewSecret};
 use jeton_engine::master_key::MasterKey;
+use jeton_engine::rate::Rates;
 use jeton_engine::realm::Realm;
 use jeton_engine::realm::proving::Proving;
 use jeton_engine::rotate::Rotation;
@@ -46,7 +47,8 @@ fn realm() -> Realm {
         proving: Proving::default(),
         rotation: Rotation::default(),
         client_limits: None,
-        source_limits: Vec::new(),
+        source_limits: Rates::default(),
+        realm_limits: Rates::default(),
     }
 }
 

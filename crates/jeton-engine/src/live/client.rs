@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use crate::client::proof::PublicKeys;
 use crate::client::{Client, Lock, SecretDigest};
 use crate::clock::Time;
-use crate::guesses::Bucket;
-use crate::limiter::Windows;
+use crate::gcra::Bucket;
+use crate::limiter::{Buckets, Windows};
 use crate::master_key::MasterKey;
 use crate::source::SourceKey;
 use crate::terms::Lockout;
@@ -28,12 +28,14 @@ pub(crate) struct LiveClient {
 /// What happens to a client while the process runs. Survives a change of the client.
 #[derive(Default)]
 pub(crate) struct ClientRun {
-    /// Requests counted against the client's limits.
+    /// Requests counted against the limits that dialects document.
     pub(crate) windows: Windows,
+    /// Requests counted against the limits that the realm's operator sets, once there were any.
+    buckets: OnceLock<Box<Buckets>>,
     /// Assertions that were made for something else than the issuer alone, and were accepted.
     pub(crate) also_for: AtomicU64,
     /// Wrong guesses from the address that the client was last right from.
-    pub(crate) own_guesses: Arc<Bucket>,
+    pub(crate) own_guesses: Bucket,
     /// That address, as [`SourceKey::number`]; zero: none.
     right_from: AtomicU64,
     /// When wrong secrets came, for dialects that lock accounts: those since the right one, as far
@@ -46,6 +48,11 @@ pub(crate) struct ClientRun {
 }
 
 impl ClientRun {
+    /// Requests counted against the limits that the realm's operator sets.
+    pub(crate) fn buckets(&self) -> &Buckets {
+        self.buckets.get_or_init(Box::default)
+    }
+
     /// Whether the client was last right from this address.
     pub(crate) fn was_right_from(&self, source: SourceKey) -> bool {
         self.right_from.load(Ordering::Relaxed) == source.number()

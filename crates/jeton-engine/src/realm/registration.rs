@@ -1,6 +1,6 @@
 //! What configuration says of dynamic client registration in a realm.
 
-use crate::limit::Limit;
+use crate::rate::Rates;
 use crate::request::AuthenticationMethod;
 
 /// Whether and how clients may register themselves. A realm without it has no such endpoint.
@@ -15,9 +15,9 @@ pub struct Registering {
     /// How many clients that registered themselves the realm may have at one time.
     pub clients_max: u32,
     /// The limits of each source address: on every request about registrations.
-    pub source_limits: Vec<Limit>,
+    pub source_limits: Rates,
     /// The limits of the realm: on new registrations that were admitted.
-    pub realm_limits: Vec<Limit>,
+    pub realm_limits: Rates,
 }
 
 /// Who may register clients.

@@ -8,6 +8,7 @@ use super::{
     InitialAccessToken, Managed, ManagementAct, ManagementRequest, Registered, RegistrationRequest,
     scope_within, statement,
 };
+use crate::allow::source;
 use crate::authenticate::{digest_of, known};
 use crate::client::Client;
 use crate::deciding::Deciding;
@@ -15,7 +16,8 @@ use crate::engine::Engine;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::event::EventKind;
 use crate::grant::may_have_token;
-use crate::limit::Allowance;
+use crate::limit::LimitOf;
+use crate::limiter::{Account, Refusing};
 use crate::live::{LiveClient, RealmState};
 use crate::manage::Manage;
 use crate::realm::registration::{Admission, Registering};
@@ -67,8 +69,7 @@ async fn register(
     let rules = rules(deciding)?;
     count_source(deciding, rules)?;
     let token = admit(deciding, rules, request.token).await?;
-    let windows = &deciding.realm.memory.registering.realm;
-    windows.count(&rules.realm_limits, deciding.now).map_err(|left| limited(deciding, left))?;
+    count_realm(deciding, rules)?;
     let said = statement::heard(deciding, rules, request.metadata?).await?;
     let scope_max = token.as_ref().map(|token| &token.scope).filter(|scope| !scope.is_empty());
     let metadata = read(deciding, rules, scope_max, said)?;
@@ -117,14 +118,21 @@ fn rules<'a>(deciding: Deciding<'a>) -> Result<&'a Registering, Reason> {
 }
 
 fn count_source(deciding: Deciding<'_>, rules: &Registering) -> Result<(), Refusal> {
-    let windows = &deciding.realm.memory.registering.sources;
-    let counted = windows.count(deciding.caller.source, &rules.source_limits, deciding.now);
-    counted.map(drop).map_err(|left| limited(deciding, left))
+    let counts = &deciding.realm.memory.registering.sources;
+    let taken = counts.take(source(deciding), &rules.source_limits, deciding.now);
+    taken.map_err(limited)
 }
 
-fn limited(deciding: Deciding<'_>, left: Allowance) -> Refusal {
-    let retry_after = Some(left.reset.since(deciding.now));
-    Refusal { retry_after, allowance: Some(left), ..Reason::RegistrationLimited.into() }
+fn count_realm(deciding: Deciding<'_>, rules: &Registering) -> Result<(), Refusal> {
+    let buckets = &deciding.realm.memory.registering.realm;
+    let account = Account { of: LimitOf::Realm, rates: &rules.realm_limits, buckets };
+    Account::take_all(&[account], deciding.now).map_err(limited)
+}
+
+fn limited(refusing: Refusing) -> Refusal {
+    let Refusing { wait, allowance } = refusing;
+    let (retry_after, allowance) = (Some(wait), Some(allowance));
+    Refusal { retry_after, allowance, ..Reason::RegistrationLimited.into() }
 }
 
 /// Whether the caller may register a client, and with which token. A wrong one costs its source a

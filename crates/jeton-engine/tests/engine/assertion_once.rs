@@ -8,6 +8,7 @@ use std::time::Duration;
 use jeton_engine::engine::{Parts, Settings};
 use jeton_engine::error::Reason;
 use jeton_engine::jose::Algorithm;
+use jeton_engine::rate::Rates;
 use jeton_engine::store::Horizon;
 use jeton_store::{Location, SqliteSettings, SqliteStore};
 use serde_json::{Value, json};
@@ -157,7 +158,7 @@ async fn the_same_identifier_belongs_to_each_client_by_itself() {
 async fn a_refused_request_uses_nothing_up() {
     let (mut stage, signer) = stage().await;
     let assertion = signer.sign(&claims());
-    let hour = |limit: &str| Some(vec![limit.parse().unwrap()]);
+    let hour = |limit: &str| Some(Rates::new(vec![limit.parse().unwrap()]).unwrap());
     stage.reconfigure(|realm| realm.client_limits = hour("1/h")).await;
     stage.accepted(&signer.sign(&numbered(1))).await;
     assert_eq!(stage.rejected(&assertion).await, Reason::RateLimited);

@@ -1,6 +1,7 @@
 //! A realm in which clients may register themselves, and what they send.
 
 use jeton_engine::manage::NewRegistrationToken;
+use jeton_engine::rate::Rates;
 use jeton_engine::realm::Realm;
 use jeton_engine::realm::registration::{Admission, Registering, Statements};
 use jeton_engine::registration::{
@@ -20,8 +21,8 @@ pub(crate) fn rules() -> Registering {
         statements: Statements::Off,
         methods: AuthenticationMethod::ALL.to_vec(),
         clients_max: 100,
-        source_limits: Vec::new(),
-        realm_limits: Vec::new(),
+        source_limits: Rates::default(),
+        realm_limits: Rates::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use jeton_engine::error::Reason;
 use jeton_engine::event::EventKind;
 use jeton_engine::jose::Algorithm;
 use jeton_engine::manage::{ManageError, NewRegistrationToken};
+use jeton_engine::rate::Rates;
 use jeton_engine::realm::proving::Profile;
 use jeton_engine::realm::registration::{Admission, Registering};
 use jeton_engine::registration::metadata::demand;
@@ -171,7 +172,7 @@ async fn a_wrong_token_costs_its_source_a_guess() {
 
 #[tokio::test]
 async fn sources_and_realms_have_limits() {
-    let limits = |text: &str| vec![text.parse().unwrap()];
+    let limits = |text: &str| Rates::new(vec![text.parse().unwrap()]).unwrap();
     let rules =
         Registering { source_limits: limits("2/min"), realm_limits: limits("3/min"), ..rules() };
     let stage = Stage::with(settings(), realm_with(rules)).await;
@@ -182,7 +183,7 @@ async fn sources_and_realms_have_limits() {
     }
     let limited = from("192.0.2.1").await;
     assert_eq!(reason(&limited), Reason::RegistrationLimited);
-    assert_eq!(limited.outcome.unwrap_err().retry_after(), Some(Duration::from_secs(60)));
+    assert_eq!(limited.outcome.unwrap_err().retry_after(), Some(Duration::from_secs(30)));
     // Who is not admitted does not count against the realm.
     for source in ["192.0.2.7", "192.0.2.8"] {
         let wrong = stage.register_from(source, Some("wrong"), json!({})).await;

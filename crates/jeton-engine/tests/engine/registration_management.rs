@@ -10,6 +10,7 @@ use jeton_engine::error::{Error, Fault, Reason};
 use jeton_engine::jose::Algorithm;
 use jeton_engine::key_source::{KeyLocation, NoKeySource};
 use jeton_engine::manage::{ClientChange, Rotation};
+use jeton_engine::rate::Rates;
 use jeton_engine::realm::Realm;
 use jeton_engine::realm::proving::{TrustedIssuer, TrustedKeys};
 use jeton_engine::realm::registration::{Registering, Statements};
@@ -103,7 +104,7 @@ async fn a_wrong_registration_token_costs_its_source_a_guess() {
 
 #[tokio::test]
 async fn requests_about_registrations_have_limits() {
-    let rules = Registering { source_limits: vec!["3/min".parse().unwrap()], ..rules() };
+    let rules = Registering { source_limits: Rates::new(vec!["3/min".parse().unwrap()]).unwrap(), ..rules() };
     let stage = Stage::with(settings(), realm_with(rules)).await;
     let one = stage.registered(json!({})).await;
     let (id, token) = (one.client.id.as_str(), Some(one.access_token.as_str()));

@@ -17,6 +17,7 @@ use jeton_engine::key::KeyRecord;
 use jeton_engine::key_source::NoKeySource;
 use jeton_engine::manage::{KeyMaterial, Manage, NewClient, NewSecret};
 use jeton_engine::name::{ClientId, RealmName};
+use jeton_engine::rate::Rates;
 use jeton_engine::realm::Realm;
 use jeton_engine::realm::proving::Proving;
 use jeton_engine::request::{
@@ -307,7 +308,8 @@ pub(crate) fn realm() -> Realm {
         lifetime_longest: Lifetime::seconds(3600),
         rotation: Rotation::default(),
         client_limits: None,
-        source_limits: Vec::new(),
+        source_limits: Rates::default(),
+        realm_limits: Rates::default(),
     }
 }
 

@@ -278,6 +278,7 @@ fn engine_settings(reader: &mut Reader) -> Option<Settings> {
     let free = reader.read("guesses.free", parse::number::<1, 1_000_000>);
     let per_second = reader.read("guesses.per_second", parse::number::<1, 1_000_000>);
     let wait = reader.read("guesses.wait_max", parse::duration::<0, 60>);
+    let prefix = reader.read("server.source_ipv6_prefix", parse::number::<48, 64>);
     let events = reader.read("storage.events_kept_for", parse::duration::<3_600, 3_153_600_000>);
     Some(Settings {
         argon2_memory_kib: u32::try_from(memory? / 1024).ok()?,
@@ -289,6 +290,7 @@ fn engine_settings(reader: &mut Reader) -> Option<Settings> {
         guesses_free: free?,
         guesses_per_second: per_second?,
         guess_wait_max: wait?,
+        source_ipv6_prefix: u8::try_from(prefix?).ok()?,
         events_kept_for: events?,
     })
 }

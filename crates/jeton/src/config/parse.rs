@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jeton_engine::claims::CustomClaims;
-use jeton_engine::limit::Limit;
+use jeton_engine::rate::{Rate, Rates};
 use jeton_engine::terms::Lifetime;
 use jiff::{Span, SpanRelativeTo};
 
@@ -220,15 +220,18 @@ pub(super) fn network(said: &Said) -> Result<IpNet, Wrong> {
     })
 }
 
-/// `["600/min"]` or `"off"` (no limit at all).
-pub(super) fn limits(said: &Said) -> Result<Vec<Limit>, (super::problem::Place, Wrong)> {
+/// `["600/min"]`, `["600/min burst 50", "9000/hour"]` or `"off"` (no limit at all).
+pub(super) fn limits(said: &Said) -> Result<Rates, (super::problem::Place, Wrong)> {
     match &said.value {
-        Value::Text(text) if text == "off" => Ok(Vec::new()),
+        Value::Text(text) if text == "off" => Ok(Rates::default()),
         Value::List(items) if items.is_empty() => {
             let wrong = Wrong::new("names no limit").instead("write \"off\" for no limit");
             Err((said.place.clone(), wrong))
         }
-        Value::List(_) => list(said, name::<Limit>),
+        Value::List(_) => Rates::new(list(said, name::<Rate>)?).map_err(|error| {
+            let wrong = Wrong::new(error.to_string());
+            (said.place.clone(), wrong.instead("keep the one that you mean"))
+        }),
         other => {
             let wrong = mistyped("a list of limits or \"off\"", other);
             Err((said.place.clone(), wrong.instead("write it like [\"600/min\"] or \"off\"")))

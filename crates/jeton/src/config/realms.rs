@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use jeton_dialect::{Dialect, Dialects};
 use jeton_engine::jose::Algorithm;
-use jeton_engine::limit::Limit;
 use jeton_engine::name::{Audience, RealmName};
+use jeton_engine::rate::Rates;
 use jeton_engine::realm::Realm;
 use jeton_engine::rotate::Rotation;
 use jeton_engine::scope::Scope;
@@ -89,6 +89,7 @@ fn realm(
     let registration = registration::registration(reader, name);
     let client_limits = optional_limits(reader, &key("limits.client"));
     let source_limits = reader.read_list(&key("limits.source"), parse::limits);
+    let realm_limits = reader.read_list(&key("limits.realm"), parse::limits);
 
     let Issuer { text: issuer, prefix, authority } = issuer?;
     let mounts = mounts(reader, &key("dialects"), &prefix, spoken?);
@@ -119,6 +120,7 @@ fn realm(
             rotation: rotation?,
             client_limits: client_limits?,
             source_limits: source_limits?,
+            realm_limits: realm_limits?,
         },
         prefix,
         hosts: all_hosts,
@@ -183,7 +185,7 @@ pub(super) fn optional<T>(
     }
 }
 
-fn optional_limits(reader: &mut Reader, key: &str) -> Option<Option<Vec<Limit>>> {
+fn optional_limits(reader: &mut Reader, key: &str) -> Option<Option<Rates>> {
     match reader.said(key) {
         None => Some(None),
         Some(_) => reader.read_list(key, parse::limits).map(Some),

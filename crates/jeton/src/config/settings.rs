@@ -63,6 +63,7 @@ const fn no_default(key: &'static str, takes: Takes) -> Setting {
 pub const SETTINGS: &[Setting] = &[
     setting("server.listen", Takes::Text, "\"127.0.0.1:8080\""),
     setting("server.trusted_proxies", Takes::Texts, "[]"),
+    setting("server.source_ipv6_prefix", Takes::Number, "64"),
     no_default("server.client_certificate_header.format", Takes::Text),
     no_default("server.client_certificate_header.name", Takes::Text),
     setting("server.client_certificate_header.chain", Takes::Text, "\"unverified\""),
@@ -144,6 +145,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("realm.*.registration.limits.realm", Takes::Limits, "[\"300/min\"]"),
     no_default("realm.*.limits.client", Takes::Limits),
     setting("realm.*.limits.source", Takes::Limits, "\"off\""),
+    setting("realm.*.limits.realm", Takes::Limits, "\"off\""),
 ];
 
 /// The setting with this pattern.

@@ -95,6 +95,8 @@ remedies! {
     StatementUnapproved, "Let the client bring a statement of a trusted issuer, or trust this one: [realm.R.trusted_issuers.NAME].";
     RegistrationsFull, "Delete clients that nobody uses any more (`jeton client delete ID`), or allow more: clients_max in [realm.R.registration].";
     RegistrationLimited, "Register a client once and keep what it is told, instead of registering at every start. The limits can be changed: limits in [realm.R.registration].";
+    SourceLimited, "Find the programs at this address that ask too often. If they are many callers behind one address, raise `source` in [realm.R.limits]; if that address is a proxy's, name it in server.trusted_proxies.";
+    RealmLimited, "Find the clients that ask most with `jeton audit list`, and give each its own limit: `client` in [realm.R.limits]. `realm` there is what all of them share.";
     RateLimited, "Keep a token until it expires instead of fetching one a call. The realm's limits can be changed: [realm.R.limits].";
     TokenInvalid, "Let the client get a new token for this gateway's audience; `jeton token inspect` tells what the old one says.";
     TokenCertificateMissing, "Let the client show its certificate to the gateway, and the gateway pass it on: name the header in server.client_certificate_header and the gateway in server.trusted_proxies.";
