@@ -39,17 +39,11 @@ pub(crate) fn count_refused(deciding: Deciding<'_>, error: Error) -> Error {
 ///
 /// # Errors
 /// A refusal when they are used up.
-pub(crate) fn count_client(
-    deciding: Deciding<'_>,
-    live: &LiveClient,
-) -> Result<Allowances, Error> {
+pub(crate) fn count_client(deciding: Deciding<'_>, live: &LiveClient) -> Result<Allowances, Error> {
     let Deciding { realm: state, terms, now, .. } = deciding;
     let realm = state.realm();
-    let of_realm = Account {
-        of: LimitOf::Realm,
-        rates: &realm.realm_limits,
-        buckets: &state.memory.buckets,
-    };
+    let of_realm =
+        Account { of: LimitOf::Realm, rates: &realm.realm_limits, buckets: &state.memory.buckets };
     let counted = match &realm.client_limits {
         None => Account::take_all(std::slice::from_ref(&of_realm), now).and_then(|()| {
             live.run.windows.count(&terms.limits, now).map_err(|allowance| {

@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_burst_passes_at_once_and_then_one_each_time_its_share_has_passed() {
-        let (pace, bucket, now) = (pace("600/min"), Bucket::default(), moment(Time::from_seconds(9)));
+        let (pace, bucket, now) =
+            (pace("600/min"), Bucket::default(), moment(Time::from_seconds(9)));
         for remaining in (0..600).rev() {
             let spent = bucket.take(pace, now).unwrap();
             assert_eq!(pace.remaining(spent, now), remaining);

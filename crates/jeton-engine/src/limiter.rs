@@ -199,7 +199,9 @@ impl SourceLimits {
             if outcome.is_ok() {
                 continue;
             }
-            each().take(taken).for_each(|(_, pace, account)| self.0.give_back(account, pace.cost()));
+            each()
+                .take(taken)
+                .for_each(|(_, pace, account)| self.0.give_back(account, pace.cost()));
             let among = |rate: Rate| Some(rate.unit()).filter(|_| rates.len() > 1);
             let waits = each().filter_map(|(rate, pace, account)| {
                 let spent = self.0.spent(account)?;
@@ -375,9 +377,8 @@ mod tests {
         let sources = SourceLimits::new();
         let rates = rates(&["2/min"]);
         let now = Time::from_seconds(0);
-        let take = |address: &str| {
-            sources.take(SourceKey::new(address.parse().unwrap(), 64), &rates, now)
-        };
+        let take =
+            |address: &str| sources.take(SourceKey::new(address.parse().unwrap(), 64), &rates, now);
         take("192.0.2.1").unwrap();
         take("192.0.2.1").unwrap();
         let refusing = take("192.0.2.1").unwrap_err();

@@ -110,8 +110,7 @@ impl FromStr for Rate {
     /// Parses `N/second`, `N/min`, `N/hour` and `N/day` (also `s`, `sec`, `minute`, `h`, `d`), with
     /// ` burst N` behind it or without: then all of it may come at once.
     fn from_str(text: &str) -> Result<Self, NameError> {
-        const SHAPE: NameError =
-            NameError("must look like 600/min, 10/second or 600/min burst 50");
+        const SHAPE: NameError = NameError("must look like 600/min, 10/second or 600/min burst 50");
         let (requests, rest) = text.split_once('/').ok_or(SHAPE)?;
         let requests: u32 = requests.trim().parse().map_err(|_| SHAPE)?;
         let mut words = rest.split_whitespace();
@@ -181,10 +180,25 @@ mod tests {
     #[test]
     fn what_is_no_rate_is_refused() {
         for text in [
-            "", "600", "600/", "/min", "-1/min", "1.5/min", "4294967296/day", "4294967295/ms",
-            "600/min 50", "600/min burst", "600/min burst x", "600/min burst 5 6", "0/min",
-            "600/min burst 0", "600/min burst 601", "1000001/second", "4294967295/second",
-            "60000000/min burst 60000001", "600/week",
+            "",
+            "600",
+            "600/",
+            "/min",
+            "-1/min",
+            "1.5/min",
+            "4294967296/day",
+            "4294967295/ms",
+            "600/min 50",
+            "600/min burst",
+            "600/min burst x",
+            "600/min burst 5 6",
+            "0/min",
+            "600/min burst 0",
+            "600/min burst 601",
+            "1000001/second",
+            "4294967295/second",
+            "60000000/min burst 60000001",
+            "600/week",
         ] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
@@ -192,9 +206,8 @@ mod tests {
 
     #[test]
     fn of_each_unit_there_is_one_rate() {
-        let rates = |texts: &[&str]| {
-            Rates::new(texts.iter().map(|text| text.parse().unwrap()).collect())
-        };
+        let rates =
+            |texts: &[&str]| Rates::new(texts.iter().map(|text| text.parse().unwrap()).collect());
         assert_eq!(rates(&["9/hour", "5/min"]).unwrap(), rates(&["5/min", "9/hour"]).unwrap());
         assert!(rates(&["5/min", "9/hour", "6/min"]).is_err());
         assert!(rates(&[]).unwrap().is_empty());

@@ -100,7 +100,8 @@ mod tests {
         assert_eq!(site("2001:db8:0:1::1"), site("2001:db8:0:2::1"));
         assert_ne!(site("2001:db8:0:1::1"), site("2001:db8:1:1::1"));
         assert!(site("2001:db8::1").is_some());
-        for alone in ["192.0.2.1", "255.255.255.255", "::ffff:192.0.2.1", "::1", "64:ff9b::1.2.3.4"] {
+        for alone in ["192.0.2.1", "255.255.255.255", "::ffff:192.0.2.1", "::1", "64:ff9b::1.2.3.4"]
+        {
             assert_eq!(site(alone), None, "{alone}");
         }
     }

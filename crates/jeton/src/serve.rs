@@ -333,7 +333,10 @@ fn unchanged_sections(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server", old.server != new.server),
         ("admin", old.admin != new.admin),
         ("storage", old.storage != new.storage),
-        ("secrets, guesses, server.source_ipv6_prefix or storage.events_kept_for", old.settings != new.settings),
+        (
+            "secrets, guesses, server.source_ipv6_prefix or storage.events_kept_for",
+            old.settings != new.settings,
+        ),
         ("log", old.log != new.log),
     ];
     sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

@@ -172,7 +172,10 @@ async fn all_clients_share_the_limit_of_the_realm_and_nobody_else_can_use_it_up(
     let secret = stage.orders().await;
     let others = [stage.client(named("one")).await, stage.client(named("two")).await];
     for _ in 0..5 {
-        assert_eq!(stage.refused(&terms(), &Ask::new("orders", "wrong")).await, Reason::SecretWrong);
+        assert_eq!(
+            stage.refused(&terms(), &Ask::new("orders", "wrong")).await,
+            Reason::SecretWrong
+        );
     }
     let ask = Ask::new("orders", &secret);
     stage.issued(&terms(), &ask).await;
@@ -282,7 +285,11 @@ async fn who_proves_nothing_at_introspection_counts_against_its_source_and_a_gat
     assert_eq!(ask("wrong").await, Err(Reason::SourceLimited));
     ask(&secret).await.unwrap();
     let again = Ask::new("orders", &secret);
-    assert_eq!(stage.refused(&terms(), &again).await, Reason::SourceLimited, "all are counted there");
+    assert_eq!(
+        stage.refused(&terms(), &again).await,
+        Reason::SourceLimited,
+        "all are counted there"
+    );
 
     let caller = Caller::from(IpAddr::from([192, 0, 2, 1]));
     let unreadable = || Err(Reason::BodyMalformed.into());

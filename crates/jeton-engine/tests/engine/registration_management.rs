@@ -104,7 +104,10 @@ async fn a_wrong_registration_token_costs_its_source_a_guess() {
 
 #[tokio::test]
 async fn requests_about_registrations_have_limits() {
-    let rules = Registering { source_limits: Rates::new(vec!["3/min".parse().unwrap()]).unwrap(), ..rules() };
+    let rules = Registering {
+        source_limits: Rates::new(vec!["3/min".parse().unwrap()]).unwrap(),
+        ..rules()
+    };
     let stage = Stage::with(settings(), realm_with(rules)).await;
     let one = stage.registered(json!({})).await;
     let (id, token) = (one.client.id.as_str(), Some(one.access_token.as_str()));

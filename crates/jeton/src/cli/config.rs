@@ -1,9 +1,11 @@
 //! `jeton config`: every problem at once; what is in force and where each value came from.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use clap::Subcommand;
 use jeton_engine::clock::Clock;
+use jeton_engine::realm::Realm;
 use serde_json::json;
 
 use super::failure::Failure;
@@ -92,7 +94,18 @@ fn show(explicit: Option<&Path>, output: Output) -> Result<(), Failure> {
         return output.json(&json!({ "file": config.file, "settings": settings }));
     }
     let rows: Vec<_> = config.show().iter().map(row).collect();
-    output.table(&["SETTING", "VALUE", "FROM"], &rows)
+    output.table(&["SETTING", "VALUE", "FROM"], &rows)?;
+    let limits = |realm: &Realm| {
+        let own = realm.client_limits.as_deref().is_some_and(|limits| !limits.is_empty());
+        own || !realm.source_limits.is_empty() || !realm.realm_limits.is_empty()
+    };
+    if config.realms.iter().any(|realm| limits(&realm.realm)) {
+        let note =
+            "Each server counts limits for itself: behind n servers, n times as much passes.";
+        // A note that nobody can read is not worth failing for.
+        let _ = writeln!(anstream::stderr().lock(), "{note}");
+    }
+    Ok(())
 }
 
 fn row((key, value, origin): &(String, String, Origin)) -> Vec<Cell> {

@@ -125,8 +125,8 @@ impl Reader {
     pub(super) fn read_list<T>(
         &mut self,
         key: &str,
-        parse: impl FnOnce(&Said) -> Result<Vec<T>, (Place, Wrong)>,
-    ) -> Option<Vec<T>> {
+        parse: impl FnOnce(&Said) -> Result<T, (Place, Wrong)>,
+    ) -> Option<T> {
         let said = self.said(key)?;
         self.note(key, parse(&said))
     }

@@ -44,6 +44,14 @@ fn config_show_tells_where_each_value_came_from() {
     assert_eq!(origin("server.backlog"), "default");
     let lines = place.jeton(&["config", "show"]).done().stdout;
     assert!(lines.lines().all(|line| line.split('\t').count() == 3), "{lines}");
+    let note = "Each server counts limits for itself";
+    let quiet = place.jeton(&["config", "show"]).done();
+    assert!(!quiet.stderr.contains(note), "{}", quiet.stderr);
+    let file = place.path("jeton.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}\n[realm.main.limits]\nrealm = [\"600/min\"]\n")).unwrap();
+    let limited = place.jeton(&["config", "show"]).done();
+    assert!(limited.stderr.contains(note), "{}", limited.stderr);
 }
 
 #[test]

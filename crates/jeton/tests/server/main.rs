@@ -8,6 +8,7 @@ mod forward_auth;
 mod limits;
 mod metrics;
 mod once;
+mod rates;
 mod refusals;
 mod reload;
 mod rfc7009;
