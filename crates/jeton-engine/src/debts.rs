@@ -124,7 +124,6 @@ impl Debts {
 }
 
 /// In which set a mark belongs.
-#[expect(clippy::cast_possible_truncation, reason = "any of its bits will do")]
 const fn place(mark: u64, sets: usize) -> usize {
     match sets {
         0 => 0,
