@@ -74,8 +74,11 @@ impl MasterKey {
         self.encrypt(secret_of(realm, client, secret), plain, random)
     }
 
-    /// Decrypts what [`MasterKey::seal_secret`] made for these.
-    pub(crate) fn open_secret(
+    /// Decrypts a client's secret that was encrypted for this realm, client and secret.
+    ///
+    /// # Errors
+    /// A fault when it was encrypted under another master key, for another secret, or was altered.
+    pub fn open_secret(
         &self,
         realm: &RealmName,
         client: &ClientId,

@@ -20,8 +20,26 @@ pub enum OpenError {
         /// The file.
         place: String,
     },
+    /// Somebody began to restore it.
+    #[error(
+        "a restore of the database {place} was cut off in the middle: run `jeton database restore` \
+         again, which finishes it first; the database of before is beside it, as {place}.replaced-…"
+    )]
+    HalfRestored {
+        /// The database.
+        place: String,
+    },
+    /// Another file took its place in this very moment.
+    #[error("the database {place} was replaced while it was being opened: try again")]
+    Replaced {
+        /// The database.
+        place: String,
+    },
     /// The file was a database once.
-    #[error("the database {place} is damaged ({reason}): restore a backup")]
+    #[error(
+        "the database {place} is damaged ({reason}): `jeton database check` tells how far; restore \
+         a backup: `jeton database restore --from FILE`"
+    )]
     Damaged {
         /// The database.
         place: String,

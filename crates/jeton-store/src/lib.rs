@@ -7,6 +7,7 @@
 mod activity;
 mod admitted;
 mod error;
+mod examined;
 mod kept;
 mod look;
 mod migrate;
@@ -16,9 +17,12 @@ mod tables;
 
 pub use activity::{Activity, PoolActivity, QueueActivity};
 pub use error::OpenError;
+pub use examined::{CopyError, Examined, Existing, Problem, Progress, Tell};
 pub use look::{Look, Schema};
 pub use postgres::{
     AddressError, PostgresAddress, PostgresFacts, PostgresLook, PostgresSettings, PostgresStore,
     TransferError, TransferProgress, TransferStage, transfer,
 };
-pub use sqlite::{Location, SqliteLook, SqliteSettings, SqliteStore};
+pub use sqlite::{
+    Location, Restored, SqliteLook, SqliteSettings, SqliteStore, back_up, examine, restore,
+};

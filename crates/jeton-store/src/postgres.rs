@@ -158,7 +158,7 @@ impl PostgresStore {
         let pool =
             |count| Connections::new(&dialer, count).map_err(|error| unusable(error.to_string()));
         let watcher = pool(1)?;
-        schema::prepare(&place, &watcher, schema::STEPS).await?;
+        schema::prepare(&place, &watcher, schema::MIGRATIONS).await?;
         let readers = pool(address.connections_max.saturating_sub(RESERVED).max(1))?;
         let (tell, told) = watch::channel(());
         let counts = Arc::new(Counts::default());

@@ -6,18 +6,22 @@ mod checkpoint;
 mod clients;
 mod connect;
 mod events;
+mod examine;
+mod frames;
 mod keys;
 mod log;
 mod look;
 mod pulse;
 mod reader;
 mod registrations;
+mod restore;
 mod row;
 mod rows;
 mod schema;
 mod spent;
 mod tokens;
 mod trouble;
+mod viewer;
 mod writer;
 
 use std::fmt;
@@ -41,9 +45,12 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::backup::back_up;
+pub use self::examine::examine;
 use self::log::Settled;
 pub use self::look::SqliteLook;
 use self::reader::Readers;
+pub use self::restore::{Restored, restore};
 pub(crate) use self::rows::Rows;
 use self::writer::{Job, Write, Writer};
 use crate::activity::{Activity, Counts, QueueActivity};
@@ -129,6 +136,8 @@ impl SqliteStore {
     /// Says what is wrong with the file and what to do about it; nothing was changed.
     pub fn open(location: &Location, settings: SqliteSettings) -> Result<Arc<Self>, OpenError> {
         connect::create(location)?;
+        let place = connect::file_number(location);
+        connect::refuse_broken_log(location)?;
         let mut connection = connect::writer(location, &settings)?;
         let settled = Settled::begin(location, &connection)?;
         schema::prepare(&mut connection, location, schema::MIGRATIONS)?;
@@ -137,6 +146,9 @@ impl SqliteStore {
         let connection = Arc::new(Mutex::new(connection));
         let readers = Readers::open(location, &settings, settings.readers, &connection)?;
         let watcher = Readers::open(location, &settings, 1, &connection)?;
+        if connect::file_number(location) != place {
+            return Err(OpenError::Replaced { place: location.to_string() });
+        }
         let (queue, waiting) = mpsc::channel(settings.queue_max.max(1));
         let (tell, own_changes) = watch::channel(());
         let counts = Arc::new(Counts::default());

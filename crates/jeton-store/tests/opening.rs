@@ -87,7 +87,13 @@ async fn a_database_of_a_newer_jeton_is_refused() {
     let location = Location::File(path.clone());
     SqliteStore::open(&location, SqliteSettings::default()).unwrap().close().await;
     let newer = Connection::open(&path).unwrap();
-    newer.execute("INSERT INTO migration VALUES (9999, 'later', 'ab', 0)", []).unwrap();
+    newer
+        .execute(
+            "INSERT INTO migration (number, name, checksum, works_from, applied_at) \
+             VALUES (9999, 'later', 'ab', 9999, 0)",
+            [],
+        )
+        .unwrap();
     assert!(matches!(refused(&path), OpenError::Newer { found: 9999, .. }));
     newer.execute("DELETE FROM migration WHERE number = 9999", []).unwrap();
     SqliteStore::open(&location, SqliteSettings::default()).unwrap();
@@ -152,6 +158,8 @@ async fn a_look_at_an_older_schema_migrates_nothing_and_a_newer_one_is_refused()
     other.execute("DELETE FROM migration WHERE number > 1", []).unwrap();
     let schema = Look::at_file(&path).unwrap().schema();
     assert!(!schema.is_current() && schema.found == 1, "{schema:?}");
-    other.execute("INSERT INTO migration VALUES (9999, 'later', 'ab', 0)", []).unwrap();
+    let later = "INSERT INTO migration (number, name, checksum, works_from, applied_at) \
+        VALUES (9999, 'later', 'ab', 9999, 0)";
+    other.execute(later, []).unwrap();
     assert!(matches!(Look::at_file(&path), Err(OpenError::Newer { found: 9999, .. })));
 }

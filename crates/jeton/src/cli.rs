@@ -116,7 +116,7 @@ Examples:
     /// Make tokens by hand, list, revoke and look at them
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Move everything to PostgreSQL
+    /// Back up, restore and check the database; move it to PostgreSQL
     #[command(subcommand)]
     Database(DatabaseCommand),
     /// List, show, check and replay dialects

@@ -62,7 +62,7 @@ impl PostgresLook {
             SET LOCAL statement_timeout = '30s'";
         link.batch_execute(begin).await.map_err(|error| unusable(explain(&error)))?;
         let facts = facts(&link).await.map_err(|error| unusable(explain(&error)))?;
-        let missing = schema::missing(&place, &link, schema::STEPS).await?;
+        let missing = schema::missing(&place, &link, schema::MIGRATIONS).await?;
         let known = schema::newest();
         let missing = u32::try_from(missing.len()).unwrap_or(u32::MAX);
         let schema = Schema { found: known.saturating_sub(missing), known };

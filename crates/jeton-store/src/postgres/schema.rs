@@ -1,9 +1,5 @@
 //! Brings a PostgreSQL database to the newest schema, one server at a time, in one transaction; and
 //! looks whether the server keeps its word about commits.
-//!
-//! During a rolling upgrade, servers of two versions work on one database. So a migration only adds
-//! (expand); what the older version still needs is taken away by a migration of a later release
-//! (contract). Each migration says which schema a program must know at least to work beside it.
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
@@ -11,22 +7,13 @@ use tokio_postgres::{Client, Row};
 use super::connect::Connections;
 use super::trouble::{Trouble, explain};
 use crate::error::OpenError;
-use crate::migrate::{Applied, Migration, pending};
-
-/// A migration, and who can work with what it leaves behind.
-pub(super) struct Step {
-    migration: Migration,
-    /// The oldest schema whose programs can work beside it.
-    works_from: u32,
-}
+use crate::migrate::{Applied, Migration, standing};
 
 /// Every schema there ever was, in order.
-pub(super) const STEPS: &[Step] = &[Step {
-    migration: Migration {
-        number: 1,
-        name: "start",
-        sql: include_str!("../../migrations/postgres/0001_start.sql"),
-    },
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    number: 1,
+    name: "start",
+    sql: include_str!("../../migrations/postgres/0001_start.sql"),
     works_from: 1,
 }];
 
@@ -44,7 +31,7 @@ const REMEMBER: &str = "CREATE TABLE IF NOT EXISTS migration (\
 pub(super) async fn prepare(
     place: &str,
     connections: &Connections,
-    known: &[Step],
+    known: &[Migration],
 ) -> Result<(), OpenError> {
     let unusable = |reason: String| OpenError::Unusable { place: place.to_owned(), reason };
     let lent = connections.lend().await.map_err(|error| unusable(error.to_string()))?;
@@ -58,8 +45,7 @@ pub(super) async fn prepare(
     }
     let ended = lent.batch_execute("COMMIT").await.map_err(Trouble::from);
     lent.settle(ended).map_err(|error| unusable(error.to_string()))?;
-    for step in missing {
-        let Migration { number, name, .. } = step.migration;
+    for Migration { number, name, .. } in missing {
         tracing::info!(database = place, number, name, "applied a migration to the database");
     }
     Ok(())
@@ -67,7 +53,7 @@ pub(super) async fn prepare(
 
 /// The newest schema that this program knows.
 pub(super) fn newest() -> u32 {
-    STEPS.last().map_or(0, |step| step.migration.number)
+    MIGRATIONS.last().map_or(0, |migration| migration.number)
 }
 
 /// From here on nobody else migrates, until the transaction ends.
@@ -86,8 +72,8 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 pub(super) async fn missing<'k>(
     place: &str,
     client: &Client,
-    known: &'k [Step],
-) -> Result<&'k [Step], OpenError> {
+    known: &'k [Migration],
+) -> Result<&'k [Migration], OpenError> {
     let unusable = |error: tokio_postgres::Error| OpenError::Unusable {
         place: place.to_owned(),
         reason: explain(&error),
@@ -103,54 +89,46 @@ pub(super) async fn missing<'k>(
     }
     let remembered = "SELECT number, checksum, works_from FROM migration ORDER BY number";
     let rows = client.query_typed(remembered, &[]).await.map_err(|_| foreign())?;
-    let applied: Vec<(Applied, u32)> =
+    let applied: Vec<Applied> =
         rows.iter().map(read).collect::<Result<_, _>>().map_err(unusable)?;
-    let newest = known.last().map_or(0, |step| step.migration.number);
-    let needed = applied.iter().map(|(_, works_from)| *works_from).max().unwrap_or(0);
-    let (mut applied, migrations): (Vec<Applied>, Vec<Migration>) = (
-        applied.into_iter().map(|(applied, _)| applied).collect(),
-        known.iter().map(|step| step.migration).collect(),
-    );
-    if needed <= newest && applied.last().is_some_and(|last| last.number > newest) {
+    let standing = standing(place, &applied, known)?;
+    if standing.is_ahead {
         tracing::warn!(
             database = place,
             "a newer jeton has migrated the database; this one works on beside it: end the upgrade"
         );
-        applied.retain(|applied| applied.number <= newest);
     }
-    let left = pending(place, &applied, &migrations)?.len();
-    Ok(known.get(known.len().saturating_sub(left)..).unwrap_or_default())
+    Ok(standing.missing)
 }
 
-fn read(row: &Row) -> Result<(Applied, u32), tokio_postgres::Error> {
+fn read(row: &Row) -> Result<Applied, tokio_postgres::Error> {
     let number =
         |index| row.try_get(index).map(|number: i64| u32::try_from(number).unwrap_or(u32::MAX));
-    Ok((Applied { number: number(0)?, checksum: row.try_get(1)? }, number(2)?))
+    Ok(Applied { number: number(0)?, checksum: row.try_get(1)?, works_from: number(2)? })
 }
 
-async fn migrate(place: &str, client: &Client, missing: &[Step]) -> Result<(), OpenError> {
-    for step in missing {
-        let Migration { number, .. } = step.migration;
-        apply(client, step).await.map_err(|error| OpenError::Migration {
+async fn migrate(place: &str, client: &Client, missing: &[Migration]) -> Result<(), OpenError> {
+    for migration in missing {
+        apply(client, migration).await.map_err(|error| OpenError::Migration {
             place: place.to_owned(),
-            number,
+            number: migration.number,
             reason: explain(&error),
         })?;
     }
     Ok(())
 }
 
-async fn apply(client: &Client, step: &Step) -> Result<(), tokio_postgres::Error> {
+async fn apply(client: &Client, migration: &Migration) -> Result<(), tokio_postgres::Error> {
     client.batch_execute(REMEMBER).await?;
-    client.batch_execute(step.migration.sql).await?;
+    client.batch_execute(migration.sql).await?;
     client
         .execute_typed(
             "INSERT INTO migration (number, name, checksum, works_from) VALUES ($1, $2, $3, $4)",
             &[
-                (&i64::from(step.migration.number), Type::INT8),
-                (&step.migration.name, Type::TEXT),
-                (&step.migration.checksum(), Type::TEXT),
-                (&i64::from(step.works_from), Type::INT8),
+                (&i64::from(migration.number), Type::INT8),
+                (&migration.name, Type::TEXT),
+                (&migration.checksum(), Type::TEXT),
+                (&i64::from(migration.works_from), Type::INT8),
             ],
         )
         .await

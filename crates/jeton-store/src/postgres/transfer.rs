@@ -95,7 +95,7 @@ pub async fn transfer(
     let unusable = |reason: String| OpenError::Unusable { place: place.clone(), reason };
     let dialer = Arc::new(Dialer::new(to.clone()).map_err(unusable)?);
     let connections = Connections::new(&dialer, 1).map_err(|error| unusable(error.to_string()))?;
-    schema::prepare(&place, &connections, schema::STEPS).await?;
+    schema::prepare(&place, &connections, schema::MIGRATIONS).await?;
     let lent = connections.lend().await.map_err(|error| unusable(error.to_string()))?;
     // Dropped before its end, the connection is closed, and nothing has happened.
     let mut moving = Move { rows: Some(rows), client: &lent, progress };

@@ -9,6 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::trouble::{Trouble, integer};
 use crate::migrate::hexadecimal;
 
+/// A change, as [`read`] wants it.
+pub(super) const COLUMNS: &str = "kind, realm, subject";
+
 /// With more changes than this, reading everything anew costs less than following them.
 const FOLLOWED_MAX: u64 = 10_000;
 
@@ -49,7 +52,7 @@ pub(super) fn after(connection: &Connection, revision: Revision) -> Result<Chang
         return Ok(Changes { revision: newest, changed: Changed::Everything });
     };
     let mut select = snapshot
-        .prepare_cached("SELECT kind, realm, subject FROM change WHERE seq > ?1 ORDER BY seq")?;
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM change WHERE seq > ?1 ORDER BY seq"))?;
     let mut rows = select.query([integer(revision.0)?])?;
     let mut changes = Vec::new();
     while let Some(row) = rows.next()? {
@@ -73,7 +76,8 @@ pub(super) fn remove(connection: &Connection, before: Time, count: u64) -> Resul
     Ok(removed as u64)
 }
 
-fn read(row: &Row<'_>) -> Result<Option<Change>, Trouble> {
+/// The change in a row, when this binary knows such a change.
+pub(super) fn read(row: &Row<'_>) -> Result<Option<Change>, Trouble> {
     let realm: Option<RealmName> = row.get_ref(1)?.as_str().ok().and_then(|text| text.parse().ok());
     let subject = row.get_ref(2)?.as_str().ok();
     let client_id = || subject.and_then(|text| text.parse::<ClientId>().ok());

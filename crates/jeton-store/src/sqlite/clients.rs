@@ -17,11 +17,13 @@ use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events, tokens};
 use crate::kept::{CLIENT_STATUSES, ROLES, list_text};
 
-const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, \
+/// A client, as [`read`] wants it.
+pub(super) const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, \
     audiences, lifetime_seconds, networks, authentication, claims, proof, registration, \
     created_at, changed_at, revision";
 
-const SECRET_COLUMNS: &str =
+/// A secret, as [`read_secret`] wants it.
+pub(super) const SECRET_COLUMNS: &str =
     "client_id, id, name, generated, supplied, sealed, created_at, expires_at, last_used_at";
 
 /// Adds a client.
@@ -272,7 +274,8 @@ fn told(
     Ok(1)
 }
 
-fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
+/// The client in a row, without its secrets.
+pub(super) fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
     let mut columns = Columns::new("client", row);
     columns.skip();
     Ok(Client {
@@ -310,7 +313,8 @@ fn read_lock(columns: &mut Columns<'_, '_>) -> Result<Lock, Trouble> {
     Ok(columns.time_if_any()?.map_or(lock, Lock::Until))
 }
 
-fn read_secret(row: &Row<'_>) -> Result<Secret, Trouble> {
+/// The secret in a row.
+pub(super) fn read_secret(row: &Row<'_>) -> Result<Secret, Trouble> {
     let mut columns = Columns::new("secret", row);
     columns.skip();
     Ok(Secret {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::trouble::Trouble;
-use super::{Location, SqliteSettings};
+use super::{Location, SqliteSettings, frames, restore};
 use crate::error::OpenError;
 
 /// How many different statements a connection keeps prepared: all that we have.
@@ -18,11 +18,44 @@ const STATEMENTS: usize = 64;
 /// even opened: closing it again would end the locks that this process may hold on it.
 pub(super) fn create(location: &Location) -> Result<(), OpenError> {
     let Location::File(path) = location else { return Ok(()) };
+    refuse_half_restored(path)?;
     match create_private(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(OpenError::Unusable { place: location.to_string(), reason: error.to_string() })
         }
         _ => Ok(()),
+    }
+}
+
+/// What tells the file that has the database's name from any other that had it or will have it.
+pub(super) fn file_number(location: &Location) -> Option<u64> {
+    let Location::File(path) = location else { return None };
+    #[cfg(unix)]
+    let number = |found: std::fs::Metadata| std::os::unix::fs::MetadataExt::ino(&found);
+    #[cfg(not(unix))]
+    let number = |_| 0;
+    path.metadata().ok().map(number)
+}
+
+/// Refuses a database whose restore was cut off at the moment when neither the old file nor the new
+/// one is whole.
+pub(super) fn refuse_half_restored(path: &Path) -> Result<(), OpenError> {
+    if restore::decided(&frames::real(path)).exists() {
+        return Err(OpenError::HalfRestored { place: path.display().to_string() });
+    }
+    Ok(())
+}
+
+/// Refuses a database whose log lost what was acknowledged: SQLite would pass over it in silence.
+pub(super) fn refuse_broken_log(location: &Location) -> Result<(), OpenError> {
+    let Location::File(path) = location else { return Ok(()) };
+    let place = location.to_string();
+    match frames::look(&frames::real(path)) {
+        Ok(log) => match log.damage {
+            None => Ok(()),
+            Some(damage) => Err(OpenError::Damaged { place, reason: format!("its log: {damage}") }),
+        },
+        Err(error) => Err(OpenError::Unusable { place, reason: format!("its log: {error}") }),
     }
 }
 

@@ -10,6 +10,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 use super::row::Columns;
 use super::trouble::{Trouble, integer};
 
+/// An event, as [`read`] wants it.
+pub(super) const COLUMNS: &str = "realm, reference, at, kind, client_id, source, detail";
+
 /// Writes an event.
 pub(super) const INSERT: &str = "INSERT INTO event \
     (at, reference, realm, kind, client_id, source, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -49,10 +52,9 @@ pub(super) fn keep_all(connection: &Connection, events: &[Event]) -> Result<u64,
 
 /// The newest event with this reference: fifty random bits may meet again after millions.
 pub(super) fn one(connection: &Connection, reference: Reference) -> Result<Option<Event>, Trouble> {
-    let mut select = connection.prepare_cached(
-        "SELECT realm, reference, at, kind, client_id, source, detail FROM event \
-         WHERE reference = ?1 ORDER BY seq DESC LIMIT 1",
-    )?;
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM event WHERE reference = ?1 ORDER BY seq DESC LIMIT 1"
+    ))?;
     let mut rows = select.query([reference.as_str()])?;
     rows.next()?.map(read).transpose()
 }
@@ -76,7 +78,8 @@ pub(super) fn remove(connection: &Connection, before: Time, count: u64) -> Resul
     Ok(removed as u64)
 }
 
-fn read(row: &Row<'_>) -> Result<Event, Trouble> {
+/// The event in a row.
+pub(super) fn read(row: &Row<'_>) -> Result<Event, Trouble> {
     let mut columns = Columns::new("event", row);
     Ok(Event {
         realm: columns.parsed()?,

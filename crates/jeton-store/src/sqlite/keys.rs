@@ -12,6 +12,10 @@ use super::trouble::{Trouble, is_duplicate};
 use super::{changes, events};
 use crate::kept::KEY_STATUSES;
 
+/// A key, as [`read`] wants it.
+pub(super) const COLUMNS: &str = "realm, id, algorithm, status, sealed, public_jwk, created_at, \
+    activated_at, retired_at";
+
 /// Adds a key; an active one takes the place of the one before it.
 pub(super) fn add(connection: &Connection, key: &KeyRecord, event: &Event) -> Result<u64, Trouble> {
     if key.status == KeyStatus::Active {
@@ -125,10 +129,9 @@ pub(super) fn delete(
 
 /// A realm's keys, in the order they were made.
 pub(super) fn all(connection: &Connection, realm: &RealmName) -> Result<Vec<KeyRecord>, Trouble> {
-    let mut select = connection.prepare_cached(
-        "SELECT realm, id, algorithm, status, sealed, public_jwk, created_at, activated_at, \
-         retired_at FROM signing_key WHERE realm = ?1 ORDER BY created_at, seq",
-    )?;
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM signing_key WHERE realm = ?1 ORDER BY created_at, seq"
+    ))?;
     let mut rows = select.query([realm.as_str()])?;
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
@@ -158,7 +161,8 @@ fn told(connection: &Connection, realm: &RealmName, event: &Event) -> Result<u64
     Ok(1)
 }
 
-fn read(row: &Row<'_>) -> Result<KeyRecord, Trouble> {
+/// The key in a row.
+pub(super) fn read(row: &Row<'_>) -> Result<KeyRecord, Trouble> {
     let mut columns = Columns::new("signing_key", row);
     Ok(KeyRecord {
         realm: columns.parsed()?,

@@ -14,7 +14,8 @@ use super::trouble::{Trouble, integer, is_duplicate};
 use super::{clients, events};
 use crate::admitted;
 
-const COLUMNS: &str = "realm, id, digest, scope, uses_left, created_at, expires_at";
+/// An initial access token, as [`read`] wants it.
+pub(super) const COLUMNS: &str = "realm, id, digest, scope, uses_left, created_at, expires_at";
 
 /// Adds a client that registered itself and uses its token once, or does nothing.
 pub(super) fn register(
@@ -130,7 +131,8 @@ pub(super) fn remove(connection: &Connection, before: Time, count: u64) -> Resul
     Ok(removed as u64)
 }
 
-fn read(row: &Row<'_>) -> Result<InitialAccessToken, Trouble> {
+/// The token in a row.
+pub(super) fn read(row: &Row<'_>) -> Result<InitialAccessToken, Trouble> {
     let mut columns = Columns::new("initial_access_token", row);
     Ok(InitialAccessToken {
         realm: columns.parsed()?,

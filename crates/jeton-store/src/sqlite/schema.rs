@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Location, backup, connect};
 use crate::error::OpenError;
-use crate::migrate::{Applied, Migration, pending};
+use crate::migrate::{Applied, Migration, Standing, standing};
 
 /// Every schema there ever was, in order.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -15,17 +15,23 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         number: 1,
         name: "start",
         sql: include_str!("../../migrations/sqlite/0001_start.sql"),
+        works_from: 1,
     },
     Migration {
         number: 2,
         name: "proof",
         sql: include_str!("../../migrations/sqlite/0002_proof.sql"),
+        // A program that knows nothing of bound tokens would take one from whoever stole it.
+        works_from: 2,
     },
 ];
 
+/// Made before there was more than one schema; [`REMEMBER_WHO`] adds what came later.
 const REMEMBER: &str = "CREATE TABLE IF NOT EXISTS migration (\
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, \
     applied_at INTEGER NOT NULL) STRICT";
+
+const REMEMBER_WHO: &str = "ALTER TABLE migration ADD COLUMN works_from INTEGER NOT NULL DEFAULT 1";
 
 /// Brings a database to the newest of the `known` schemas and turns foreign keys on.
 pub(super) fn prepare(
@@ -33,11 +39,26 @@ pub(super) fn prepare(
     location: &Location,
     known: &[Migration],
 ) -> Result<(), OpenError> {
-    let place = location.to_string();
-    if !pending(&place, &applied(connection, location)?, known)?.is_empty() {
+    let standing = look(connection, location, known)?;
+    if standing.is_ahead {
+        tracing::warn!(
+            database = %location,
+            "a newer jeton has migrated the database; this one works on beside it: end the upgrade"
+        );
+    }
+    if !standing.missing.is_empty() {
         migrate(connection, location, known)?;
     }
     enforce(connection, location)
+}
+
+/// How a database stands to the `known` schemas.
+pub(super) fn look<'m>(
+    connection: &Connection,
+    location: &Location,
+    known: &'m [Migration],
+) -> Result<Standing<'m>, OpenError> {
+    standing(&location.to_string(), &applied(connection, location)?, known)
 }
 
 /// Turns foreign keys on, which a migration must do without.
@@ -58,12 +79,15 @@ fn migrate(
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
     // Only now nobody else can migrate; somebody may just have done so.
     let applied = applied(&transaction, location)?;
-    let missing = pending(&place, &applied, known)?;
+    let missing = standing(&place, &applied, known)?.missing;
     let Some(first) = missing.first() else { return Ok(()) };
     if let (Location::File(_), false) = (location, applied.is_empty()) {
         copy(location, first.number)?;
     }
     transaction.execute_batch(REMEMBER).map_err(explain)?;
+    if !remembers_who(&transaction).map_err(explain)? {
+        transaction.execute_batch(REMEMBER_WHO).map_err(explain)?;
+    }
     for migration in missing {
         apply(&transaction, migration).map_err(|reason| OpenError::Migration {
             place: place.clone(),
@@ -92,19 +116,16 @@ fn apply(transaction: &Transaction<'_>, migration: &Migration) -> Result<(), Str
     }
     transaction
         .execute(
-            "INSERT INTO migration (number, name, checksum, applied_at) \
-             VALUES (?1, ?2, ?3, CAST(unixepoch('subsec') * 1000 AS INTEGER))",
-            params![migration.number, migration.name, migration.checksum()],
+            "INSERT INTO migration (number, name, checksum, works_from, applied_at) \
+             VALUES (?1, ?2, ?3, ?4, CAST(unixepoch('subsec') * 1000 AS INTEGER))",
+            params![migration.number, migration.name, migration.checksum(), migration.works_from],
         )
         .map(drop)
         .map_err(|error| error.to_string())
 }
 
 /// The migrations that a database remembers; none when it is new.
-pub(super) fn applied(
-    connection: &Connection,
-    location: &Location,
-) -> Result<Vec<Applied>, OpenError> {
+fn applied(connection: &Connection, location: &Location) -> Result<Vec<Applied>, OpenError> {
     let explain = |error: rusqlite::Error| connect::explain(location, &error);
     let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(explain);
     if count("SELECT count(*) FROM sqlite_schema WHERE name = 'migration'")? == 0 {
@@ -113,12 +134,23 @@ pub(super) fn applied(
             _ => Err(OpenError::Foreign { place: location.to_string() }),
         };
     }
+    // Whoever does not say who can work beside it was made when nobody could.
+    let works_from =
+        if remembers_who(connection).map_err(explain)? { "works_from" } else { "number" };
     let mut select = connection
-        .prepare("SELECT number, checksum FROM migration ORDER BY number")
+        .prepare(&format!("SELECT number, checksum, {works_from} FROM migration ORDER BY number"))
         .map_err(|_| OpenError::Foreign { place: location.to_string() })?;
-    let rows =
-        select.query_map([], |row| Ok(Applied { number: row.get(0)?, checksum: row.get(1)? }));
+    let rows = select.query_map([], |row| {
+        Ok(Applied { number: row.get(0)?, checksum: row.get(1)?, works_from: row.get(2)? })
+    });
     rows.and_then(Iterator::collect).map_err(explain)
+}
+
+/// Whether a database says of its migrations who can work beside them.
+fn remembers_who(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare("SELECT 1 FROM pragma_table_info('migration') WHERE name = 'works_from'")?
+        .exists([])
 }
 
 /// Copies the database as it is before the migration, beside it. A copy that an earlier attempt

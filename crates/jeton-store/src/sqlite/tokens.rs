@@ -18,7 +18,8 @@ pub(super) const INSERT: &str = "INSERT INTO token \
      issued_at, expires_at, revoked_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
-const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scope, audiences, \
+/// A token, as [`read`] wants it.
+pub(super) const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scope, audiences, \
     confirmation, issued_at, expires_at, revoked_at";
 
 /// Leaves out the tokens that went with their client.
@@ -224,7 +225,8 @@ pub(super) fn remove(connection: &Connection, before: Time, count: u64) -> Resul
     Ok(removed as u64)
 }
 
-fn read(row: &Row<'_>) -> Result<TokenRecord, Trouble> {
+/// The token in a row.
+pub(super) fn read(row: &Row<'_>) -> Result<TokenRecord, Trouble> {
     let mut columns = Columns::new("token", row);
     Ok(TokenRecord {
         realm: columns.parsed()?,

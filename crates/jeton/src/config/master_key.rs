@@ -69,6 +69,17 @@ pub fn read(source: &MasterKeySource, random: &Random) -> Result<MasterKey, Mast
     }
 }
 
+/// Reads a master key that is there, and never makes one.
+///
+/// # Errors
+/// When there is none, when others could read it, or when it is malformed.
+pub fn read_existing(source: &MasterKeySource) -> Result<MasterKey, MasterKeyError> {
+    match source {
+        MasterKeySource::BesideDatabase(path) => read_file(path),
+        other => read(other, &Random::System),
+    }
+}
+
 fn read_file(path: &Path) -> Result<MasterKey, MasterKeyError> {
     let unreadable = |error| MasterKeyError::Unreadable { path: path.to_owned(), error };
     let file = fs::File::open(path).map_err(unreadable)?;

@@ -10,6 +10,7 @@ mod doctor;
 mod getting;
 mod help;
 mod https;
+mod keeping;
 mod keys;
 mod messages;
 mod place;

@@ -13,16 +13,18 @@ const FIRST: Migration = Migration {
     name: "first",
     sql: "CREATE TABLE parent (id INTEGER PRIMARY KEY) STRICT; \
           CREATE TABLE child (parent INTEGER REFERENCES parent (id)) STRICT;",
+    works_from: 1,
 };
 const SECOND: Migration = Migration {
     number: 2,
     name: "second",
     sql: "ALTER TABLE parent ADD COLUMN name TEXT; INSERT INTO parent VALUES (2, 'two');",
+    works_from: 2,
 };
 const BROKEN: Migration =
-    Migration { number: 3, name: "broken", sql: "DELETE FROM parent; SELECT nonsense;" };
+    Migration { number: 3, name: "broken", sql: "DELETE FROM parent; SELECT nonsense;", ..SECOND };
 const DANGLING: Migration =
-    Migration { number: 3, name: "dangling", sql: "INSERT INTO child VALUES (99);" };
+    Migration { number: 3, name: "dangling", sql: "INSERT INTO child VALUES (99);", ..SECOND };
 
 fn open(path: &Path, known: &[Migration]) -> Result<Connection, OpenError> {
     let location = Location::File(path.to_owned());
