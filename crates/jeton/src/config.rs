@@ -124,6 +124,8 @@ pub struct Server {
     pub requests_in_flight_max: usize,
     /// How many connections the kernel keeps waiting to be accepted.
     pub backlog: u32,
+    /// How long the server answers on after SIGTERM, so that load balancers turn away in peace.
+    pub drain: Duration,
     /// How long requests may take to finish once the server was told to stop.
     pub shutdown_grace: Duration,
 }

@@ -174,11 +174,19 @@ impl Server {
             tls: tls.clone(),
         });
         let admin = Arc::new(Admin::new(Arc::clone(&engine), metrics));
-        let door = Door { socket: listeners.public, tls: tls.clone(), connections: of_public };
+        let (drain, draining) = watch::channel(false);
+        let (socket, connections) = (listeners.public, of_public);
+        let door = Door { socket, tls: tls.clone(), connections, draining };
         let public = Stage::begin(|stop| listen(door, Arc::clone(&front), limits, grace, stop));
         let operators = Stage::begin(|stop| {
             listen(
-                Door { socket: listeners.admin, tls: None, connections: of_admin },
+                // Health is asked for until the end.
+                Door {
+                    socket: listeners.admin,
+                    tls: None,
+                    connections: of_admin,
+                    draining: watch::channel(false).1,
+                },
                 Arc::clone(&admin),
                 operators_limits,
                 Duration::from_secs(1),
@@ -198,6 +206,7 @@ impl Server {
             store,
             config: Mutex::new(config),
             tls,
+            drain,
             stages,
         })
     }
@@ -261,6 +270,8 @@ pub struct Running {
     store: storage::Opened,
     tls: Option<Arc<Current>>,
     config: Mutex<Config>,
+    /// Whether every answer is the last on its connection.
+    drain: watch::Sender<bool>,
     /// In the order in which they are to end: first nothing new comes in, last what is left is written.
     stages: Vec<Stage>,
 }
@@ -317,6 +328,15 @@ impl Running {
         Ok(unchanged)
     }
 
+    /// Prepares to stop, for as long as the configuration says: not ready any more, but answering, and closing
+    /// each connection with its next answer. So a load balancer turns away before anything is refused.
+    pub async fn drain(&self) {
+        let time = self.config.lock().await.server.drain;
+        self.admin.stopping();
+        self.drain.send_replace(true);
+        tokio::time::sleep(time).await;
+    }
+
     /// Stops: nothing new is taken, what has begun is finished within the grace, everything is written.
     pub async fn stop(self) {
         self.admin.stopping();
@@ -342,8 +362,8 @@ fn unchanged_sections(old: &Config, new: &Config) -> Vec<&'static str> {
     sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
-/// Serves until a signal says to stop: SIGTERM or SIGINT finish what has begun, a second one ends at once;
-/// SIGHUP reads the configuration again.
+/// Serves until a signal says to stop: SIGTERM drains first, SIGTERM and SIGINT finish what has begun, a
+/// further one skips what is going on; SIGHUP reads the configuration again.
 ///
 /// # Errors
 /// Why the server did not start.
@@ -359,7 +379,11 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     tracing::info!(%public, %admin, realms, "ready");
     systemd::ready(&format!("serves {realms} realms on {public}"));
     let watched = Stage::begin(|stop| systemd::watch_over(running.pulse(), stop));
-    while signals.next().await == Told::Reload {
+    let told = loop {
+        let told = signals.next().await;
+        if told != Told::Reload {
+            break told;
+        }
         systemd::reloading();
         let outcome = match &file {
             Some(file) => reload(&running, config::load(file)).await,
@@ -369,13 +393,20 @@ pub async fn run(config: Config) -> Result<(), StartError> {
             }
         };
         systemd::ready(&outcome.status(public));
-    }
+    };
     systemd::stopping();
+    if told == Told::Drain {
+        tracing::info!("draining: not ready any more, every answer is the last on its connection");
+        tokio::select! {
+            () = running.drain() => {}
+            () = signals.stop() => tracing::warn!("drained no longer: a further signal came"),
+        }
+    }
     watched.end().await;
     tracing::info!("stopping: what has begun is finished, nothing new is taken");
     tokio::select! {
         () = running.stop() => tracing::info!("stopped"),
-        () = signals.stop() => tracing::warn!("stopped at once: a second signal came"),
+        () = signals.stop() => tracing::warn!("stopped at once: a further signal came"),
     }
     Ok(())
 }
@@ -430,6 +461,9 @@ async fn reload(running: &Running, loaded: Result<Config, Problems>) -> Reloaded
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Reload,
+    /// By a supervisor: there may be a load balancer that has to notice.
+    Drain,
+    /// By a person at a terminal.
     Stop,
 }
 
@@ -452,12 +486,12 @@ impl Signals {
     async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.hang_up.recv() => Told::Reload,
-            _ = self.terminate.recv() => Told::Stop,
+            _ = self.terminate.recv() => Told::Drain,
             _ = self.interrupt.recv() => Told::Stop,
         }
     }
 
     async fn stop(&mut self) {
-        while self.next().await != Told::Stop {}
+        while self.next().await == Told::Reload {}
     }
 }

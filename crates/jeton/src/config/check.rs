@@ -165,6 +165,7 @@ fn server(reader: &mut Reader, base_dir: &Path) -> Option<Server> {
     let connections = reader.read("server.connections_max", parse::number::<1, 1_000_000>);
     let in_flight = reader.read("server.requests_in_flight_max", parse::number::<1, 1_000_000>);
     let backlog = reader.read("server.backlog", parse::number::<1, 65_535>);
+    let drain = reader.read("server.drain", parse::duration::<0, 3_600>);
     let grace = reader.read("server.shutdown_grace", parse::duration::<0, 3_600>);
     Some(Server {
         listen: listen?,
@@ -181,6 +182,7 @@ fn server(reader: &mut Reader, base_dir: &Path) -> Option<Server> {
         connections_max: usize::try_from(connections?).ok()?,
         requests_in_flight_max: usize::try_from(in_flight?).ok()?,
         backlog: backlog?,
+        drain: drain?,
         shutdown_grace: grace?,
     })
 }

@@ -77,6 +77,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("server.connections_max", Takes::Number, "10000"),
     setting("server.requests_in_flight_max", Takes::Number, "2048"),
     setting("server.backlog", Takes::Number, "1024"),
+    setting("server.drain", Takes::Duration, "\"3s\""),
     setting("server.shutdown_grace", Takes::Duration, "\"20s\""),
     no_default("server.tls.certificate", Takes::Text),
     no_default("server.tls.key", Takes::Text),

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Version;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -40,6 +41,8 @@ pub(crate) struct Watch {
     in_flight: AtomicU32,
     /// Whether bytes of a head have come whose request has not begun yet.
     in_head: AtomicBool,
+    /// Whether the next answer is to be the last.
+    leaving: AtomicBool,
     /// Whether the caller speaks HTTP/2, where bytes between two requests are not always a head.
     multiplexed: AtomicBool,
     /// Since when it is idle or in a head.
@@ -69,6 +72,7 @@ impl Watch {
             patience,
             in_flight: AtomicU32::new(0),
             in_head: AtomicBool::new(true),
+            leaving: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
             since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(Self::NEVER),
@@ -90,6 +94,26 @@ impl Watch {
     /// The handshake is over: the first request's head is due from now.
     pub(crate) fn secured(&self) {
         self.since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// From now on the next answer is the last one, and says so.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next answer is to be the last.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Whether the caller speaks HTTP/2, as far as is known.
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request is probably on its way: some bytes of it are here, or the connection is new.
+    pub(crate) fn expects_request(&self) -> bool {
+        self.in_head.load(Ordering::Relaxed) && self.in_flight.load(Ordering::Relaxed) == 0
     }
 
     fn bytes_came(&self) {
@@ -146,6 +170,13 @@ impl Watch {
 /// Notes on drop that a request has been answered.
 pub(crate) struct Answering(Arc<Watch>);
 
+impl Answering {
+    /// Whether the answer is to say that it is the last on its connection.
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.is_leaving() && !self.0.is_multiplexed()
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.since.store(self.0.now(), Ordering::Relaxed);
@@ -173,6 +204,21 @@ impl WatchedStream {
 
     pub(crate) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
         Self { stream, watch, lingering: None }
+    }
+
+    /// Reads past the runtime, which may not have heard yet that bytes are here. Who is about to close
+    /// asks the system itself, so that no request that has arrived is thrown away.
+    fn read_now(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read =
+            rustix::net::recv(&self.stream, buffer.initialize_unfilled(), RecvFlags::DONTWAIT);
+        match read {
+            Ok((count, _)) => {
+                buffer.advance(count);
+                Poll::Ready(Ok(()))
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
     }
 
     fn linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -208,7 +254,11 @@ impl AsyncRead for WatchedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let read = match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Pending if self.watch.is_leaving() => self.read_now(buffer),
+            read => read,
+        };
+        ready!(read)?;
         if buffer.filled().len() > before {
             self.watch.bytes_came();
         }

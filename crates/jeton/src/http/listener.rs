@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,7 +20,7 @@ use hyper_util::server::conn::auto::Builder;
 use jeton_engine::certificate::ClientCertificate;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -57,6 +58,8 @@ pub(crate) struct Door {
     pub(crate) tls: Option<Arc<Current>>,
     /// Where they are counted.
     pub(crate) connections: Arc<Connections>,
+    /// Turns true when the server is about to stop: every answer is then the last on its connection.
+    pub(crate) draining: watch::Receiver<bool>,
 }
 
 /// Opens a listening socket. Port 0 takes any free one.
@@ -79,9 +82,9 @@ pub(crate) async fn listen<A: Answers>(
     grace: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Door { socket, tls, connections: counts } = door;
+    let Door { socket, tls, connections: counts, draining } = door;
     let builder = builder(&limits);
-    let house = Arc::new(House { answers, builder, limits, tls, counts: Arc::clone(&counts) });
+    let house = Arc::new(House { answers, builder, limits, tls, counts, draining });
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
     loop {
@@ -90,14 +93,11 @@ pub(crate) async fn listen<A: Answers>(
             Some(_) = connections.join_next() => continue,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let (stream, peer, place) = accepted;
-        let (house, stop, open) = (Arc::clone(&house), stop.clone(), counts.open());
-        connections.spawn(async move {
-            house.welcome(stream, peer, stop).await;
-            drop((place, open));
-        });
+        connections.spawn(welcome(Arc::clone(&house), accepted, stop.clone()));
     }
-    drop(socket);
+    for accepted in left_in_the_kernel(socket, &places) {
+        connections.spawn(welcome(Arc::clone(&house), accepted, stop.clone()));
+    }
     let finished = async { while connections.join_next().await.is_some() {} };
     if timeout(grace, finished).await.is_err() {
         tracing::warn!(
@@ -108,11 +108,38 @@ pub(crate) async fn listen<A: Answers>(
     // Dropping the set cuts what is left.
 }
 
+/// A connection and its place.
+type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
+
+async fn welcome<A: Answers>(
+    house: Arc<House<A>>,
+    accepted: Accepted,
+    stop: watch::Receiver<bool>,
+) {
+    let (stream, peer, place) = accepted;
+    let open = house.counts.open();
+    house.welcome(stream, peer, stop).await;
+    drop((place, open));
+}
+
+/// Closes the socket, and gives the connections that the kernel had already made: closing would reset
+/// them, while their callers believe that they are heard.
+fn left_in_the_kernel(socket: TcpListener, places: &Arc<Semaphore>) -> Vec<Accepted> {
+    let mut left = Vec::new();
+    let Ok(socket) = socket.into_std() else { return left };
+    while let Ok(place) = Arc::clone(places).try_acquire_owned()
+        && let Ok((stream, peer)) = socket.accept()
+    {
+        let usable = stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true));
+        if let Ok(stream) = usable.and_then(|()| TcpStream::from_std(stream)) {
+            left.push((stream, peer, place));
+        }
+    }
+    left
+}
+
 /// The next connection, once there is a place for it; until then it waits in the kernel.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Accepted {
     loop {
         let Ok(place) = Arc::clone(places).acquire_owned().await else {
             // Nobody closes the semaphore.
@@ -166,6 +193,7 @@ struct House<A> {
     limits: ListenerLimits,
     tls: Option<Arc<Current>>,
     counts: Arc<Connections>,
+    draining: watch::Receiver<bool>,
 }
 
 impl<A: Answers> House<A> {
@@ -179,14 +207,15 @@ impl<A: Answers> House<A> {
             watch: Arc::clone(&watch),
             peer: Peer { address, certificate },
         };
+        let end = End { draining: self.draining.clone(), stop };
         let Some(tls) = &self.tls else {
-            return serve(stream, conversation(None), &self.builder, stop).await;
+            return serve(stream, conversation(None), &self.builder, end).await;
         };
         match shake_hands(tls, stream, address).await {
             Ok((stream, certificate)) => {
                 self.counts.handshakes.count(Handshook::Done);
                 watch.secured();
-                serve(stream, conversation(certificate), &self.builder, stop).await;
+                serve(stream, conversation(certificate), &self.builder, end).await;
             }
             Err(why) => self.counts.handshakes.count(why),
         }
@@ -235,17 +264,48 @@ async fn shake_hands(
     }
 }
 
+/// What tells a connection that the server ends.
+struct End {
+    draining: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
+}
+
+impl End {
+    /// How long the first request of a connection that was just made may take to come.
+    const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
+
+    fn has_begun(&self) -> bool {
+        *self.draining.borrow() || *self.stop.borrow()
+    }
+
+    /// A server that is dropped, or never drains, says nothing.
+    async fn drains(draining: &mut watch::Receiver<bool>) {
+        if draining.wait_for(|draining| *draining).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn stops(stop: &mut watch::Receiver<bool>) {
+        // An error means that nobody is left who could say it.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
 async fn serve<A: Answers, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     service: Conversation<A>,
     builder: &Builder<TokioExecutor>,
-    mut stop: watch::Receiver<bool>,
+    end: End,
 ) {
     let watch = Arc::clone(&service.watch);
     let service = service_fn(|request| service.answer(request));
+    if end.has_begun() {
+        watch.leave();
+    }
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut look = pin!(sleep_until(watch.next_look()));
-    let mut dismissed = false;
+    let mut ending = pin!(last_answer_or_none(&watch, end));
+    let (mut dismissed, mut ended) = (false, false);
     loop {
         tokio::select! {
             biased;
@@ -260,11 +320,38 @@ async fn serve<A: Answers, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 }
                 Verdict::Dismiss | Verdict::Cut => return,
             },
-            _ = stop.wait_for(|stop| *stop), if !dismissed => {
-                dismissed = true;
-                connection.as_mut().graceful_shutdown();
+            () = ending.as_mut(), if !ended => {
+                ended = true;
+                if !dismissed {
+                    dismissed = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         }
+    }
+}
+
+/// Waits until the connection is to be closed because the server ends. While it drains, HTTP/2 is told at
+/// once, which loses nothing; HTTP/1.1 can only be told with an answer, so its connections are left
+/// open until one is due.
+async fn last_answer_or_none(watch: &Watch, mut end: End) {
+    tokio::select! {
+        biased;
+        () = End::stops(&mut end.stop) => {}
+        () = End::drains(&mut end.draining) => {
+            watch.leave();
+            if watch.is_multiplexed() {
+                return;
+            }
+            End::stops(&mut end.stop).await;
+        }
+    }
+    watch.leave();
+    if watch.expects_request() {
+        sleep(End::FIRST_REQUEST_WITHIN).await;
+    } else {
+        // The connection is looked at once more: a request may have arrived this moment.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -283,7 +370,10 @@ impl<A: Answers> Conversation<A> {
     ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<A> {
         let answering: Answering = self.watch.answering(request.version());
         let answer = Arc::clone(&self.answers).answer(request, self.peer.clone());
-        answer.map(move |response| {
+        answer.map(move |mut response| {
+            if answering.is_last() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             drop(answering);
             Ok(response)
         })

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 use crate::started::{
-    GROWTH, Line, PATIENCE, ask, get, make_client, post, start, token_when_known,
+    GROWTH, Line, PATIENCE, ask, get, make_client, post, start, token_when_known, within_patience,
 };
 
 #[tokio::test]
@@ -39,6 +39,60 @@ async fn a_request_that_has_begun_is_answered_and_nothing_new_is_taken() {
     begun.closed().await;
     tokio::time::timeout(PATIENCE, stopping).await.unwrap().unwrap();
     assert!(TcpStream::connect(admin).await.is_err());
+}
+
+#[tokio::test]
+async fn while_it_drains_every_request_is_answered_and_every_answer_is_a_connections_last() {
+    let running = start(&format!("[server]\ndrain = \"1s\"\n{GROWTH}")).await;
+    let (public, admin) = (running.public_address(), running.admin_address());
+    let mut kept = Line::open(public).await;
+    kept.send(&post("/auth/v1/token", "x", "{}")).await;
+    let answer = kept.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (400, None), "it is kept");
+
+    let running = std::sync::Arc::new(running);
+    let draining = tokio::spawn({
+        let running = std::sync::Arc::clone(&running);
+        async move { running.drain().await }
+    });
+    within_patience(async || {
+        (ask(admin, &get("/health/ready", "x")).await.status == 503).then_some(())
+    })
+    .await;
+    kept.send(&post("/auth/v1/token", "x", "{}")).await;
+    let answer = kept.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (400, Some("close")));
+    assert_eq!(kept.closed().await, "");
+    // New connections are still welcome, and closed with their first answer.
+    let mut new = Line::open(public).await;
+    new.send(&post("/auth/v1/token", "x", "{}")).await;
+    let answer = new.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (400, Some("close")));
+    assert_eq!(new.closed().await, "");
+    draining.await.unwrap();
+    let running = std::sync::Arc::into_inner(running).unwrap();
+    tokio::time::timeout(PATIENCE, running.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_kernel_took_before_the_end_is_answered() {
+    let running = start(GROWTH).await;
+    let public = running.public_address();
+    // Nothing awaits in between: when stopping begins, the server has heard of none of these.
+    let mut lines: Vec<Line> = Vec::new();
+    for _ in 0..20 {
+        let stream = std::net::TcpStream::connect(public).unwrap();
+        let request = post("/auth/v1/token", "x", "{}");
+        std::io::Write::write_all(&mut &stream, request.as_bytes()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        lines.push(Line::over(TcpStream::from_std(stream).unwrap()));
+    }
+    let stopping = tokio::spawn(running.stop());
+    for line in &mut lines {
+        let answer = line.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")));
+    }
+    tokio::time::timeout(PATIENCE, stopping).await.unwrap().unwrap();
 }
 
 #[tokio::test]
