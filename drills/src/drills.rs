@@ -1,6 +1,8 @@
 //! The drills there are: one row each, and one file each beside this one.
 
+mod away;
 mod crowd;
+mod cut;
 mod disk;
 mod kill;
 mod overload;
@@ -117,5 +119,23 @@ pub(crate) const DRILLS: &[Drill] = &[
         about: "more stored tokens are asked for than a slow disk takes",
         needs: &[],
         run: |terms| Box::pin(overload::stored(terms)),
+    },
+    Drill {
+        name: "database-restart",
+        about: "PostgreSQL is stopped, killed and started again, also behind a pooler",
+        needs: &["postgres", "pgbouncer"],
+        run: |terms| Box::pin(away::restart(terms)),
+    },
+    Drill {
+        name: "failover",
+        about: "the standby of a replicated pair takes over, and the old primary comes back",
+        needs: &["postgres"],
+        run: |terms| Box::pin(away::failover(terms)),
+    },
+    Drill {
+        name: "network-cut",
+        about: "the network to the database is cut in silence, for one server, for all, in one direction",
+        needs: &["postgres", "network"],
+        run: |terms| Box::pin(cut::network(terms)),
     },
 ];

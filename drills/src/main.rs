@@ -9,11 +9,13 @@
 mod assertion;
 mod cast;
 mod chance;
+mod database;
 mod disk;
 mod drills;
 mod http;
 mod load;
 mod namespace;
+mod network;
 mod node;
 mod oracle;
 mod place;

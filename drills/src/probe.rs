@@ -10,11 +10,13 @@ use crate::cast::{Cast, Realm};
 use crate::chance::Chance;
 use crate::http::{Answer, Connection, Outcome};
 use crate::node::Node;
-use crate::oracle::sign;
+use crate::oracle::{Asked, sign};
 use crate::report::Report;
 use crate::requests;
 use crate::tally::Latencies;
 
+/// Nobody is left waiting for longer than a second for what cannot be had, and this for a slow machine.
+const REFUSED_WITHIN: Duration = Duration::from_millis(1500);
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -25,6 +27,8 @@ pub(crate) struct Findings {
     refused: Latencies,
     /// How long it took to be given what needs no store.
     given: Latencies,
+    /// How long it took to be told that nobody knows.
+    unknown: Latencies,
     /// How long it took until all was well again.
     well_again: Latencies,
     wrong: Vec<String>,
@@ -35,12 +39,21 @@ impl Findings {
     pub(crate) fn report(self, well_within: Duration, report: &mut Report) {
         report.latencies("refused what cannot be kept", &self.refused);
         report.latencies("gave what needs no keeping", &self.given);
+        if self.unknown.count() > 0 {
+            report.latencies("said that nobody knows a token", &self.unknown);
+        }
         report.latencies("well again after the fault", &self.well_again);
         report.must_be_within(
             "longest until all was well",
             self.well_again.share(1.0),
             well_within,
         );
+        for (name, took) in [
+            ("longest refusal", self.refused.share(1.0)),
+            ("longest until nobody knew a token", self.unknown.share(1.0)),
+        ] {
+            report.must_be_within(name, took, REFUSED_WITHIN);
+        }
         report.must_be_zero("answered otherwise than promised", self.wrong.len(), &self.wrong);
     }
 }
@@ -95,6 +108,26 @@ impl<'a> Probe<'a> {
         }
         if self.node.readiness().await == Some(200) {
             self.findings.wrong.push("it says that it is ready".to_owned());
+        }
+        Ok(())
+    }
+
+    /// While the store is not there at all: besides, nobody is told what a token is. `known` was active.
+    ///
+    /// # Errors
+    /// When the drill itself is wrong.
+    pub(crate) async fn while_the_store_is_away(&mut self, known: &Asked) -> Result<()> {
+        self.while_nothing_is_written().await?;
+        let asker = self.cast.resource_server(known.realm)?;
+        for (kind, request) in [
+            ("introspect", requests::introspect(asker, &known.value)),
+            ("verify", requests::verify(known.realm, &known.value)),
+        ] {
+            let (answer, took) = self.ask(&request).await;
+            self.findings.unknown.add(took);
+            if !matches!(&answer, Outcome::Answered(answer) if answer.status == 503) {
+                self.findings.wrong.push(format!("{kind}: {}", shown(&answer)));
+            }
         }
         Ok(())
     }

@@ -53,6 +53,14 @@ impl Report {
         self.figure(format!("{name}: p50, p99, max"), latencies);
     }
 
+    /// Takes over the report of a part.
+    pub(crate) fn absorb(&mut self, part: &str, other: Self) {
+        self.figures.extend(
+            other.figures.into_iter().map(|(name, value)| (format!("{part}: {name}"), value)),
+        );
+        self.broken.extend(other.broken.into_iter().map(|what| format!("{part}: {what}")));
+    }
+
     /// Notes a broken promise.
     pub(crate) fn broke(&mut self, what: impl Into<String>) {
         self.broken.push(what.into());

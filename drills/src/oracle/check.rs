@@ -121,7 +121,9 @@ async fn try_assertions_again(oracle: &Oracle, cast: &Cast, server: Server) -> R
             oracle.accepted_twice(format!("an assertion of client {client} on {server:?}"));
         }
     }
-    let mut chance = Chance::new(u64::from(server.address.port()));
+    // Another for every server: what one has seen is used up for all.
+    let own = server.number.map_or_else(|| server.address.port().into(), |number| number + 1);
+    let mut chance = Chance::new(u64::try_from(own).unwrap_or_default());
     for client in cast.with_key().into_iter().filter(|client| oracle.is_well(*client)) {
         let (id, lifetime) = (chance.number(), Duration::from_secs(60));
         let assertion = sign(cast, client, id, lifetime)?;
