@@ -39,8 +39,8 @@ pub struct Decided {
     pub reference: Reference,
     /// In which realm.
     pub realm: RealmName,
-    /// By which dialect it was asked for; the endpoints of the realm have that of its first mount.
-    pub dialect: DialectName,
+    /// In which dialect a token was asked for; the other endpoints have none.
+    pub dialect: Option<DialectName>,
     /// What came of it.
     pub outcome: Outcome,
     /// The format of the token, where one was issued.
@@ -126,18 +126,18 @@ pub(crate) fn decided<T>(deciding: Deciding<'_>, asked: EventKind, outcome: &Res
     // Without anybody who follows the request there is nobody to tell.
     let _ = FOLLOWED.try_with(|journey| {
         let realm = deciding.realm.realm();
-        let issued = outcome.is_ok() && asked == EventKind::TokenRefused;
+        let is_token_request = asked == EventKind::TokenRefused;
         let shape = deciding.terms.token.as_ref().unwrap_or(&realm.token);
         journey.0.lock().decided = Some(Decided {
             reference: deciding.reference,
             realm: realm.name.clone(),
-            dialect: deciding.terms.dialect.clone(),
+            dialect: is_token_request.then(|| deciding.terms.dialect.clone()),
             outcome: match outcome {
                 Ok(_) => Outcome::Accepted,
                 Err(Error::Refusal(refusal)) => Outcome::Refused(refusal.reason.code()),
                 Err(Error::Fault(fault)) => Outcome::Failed(fault.fault_kind().code()),
             },
-            token_format: issued.then(|| format_of(shape)),
+            token_format: (is_token_request && outcome.is_ok()).then(|| format_of(shape)),
         });
     });
 }

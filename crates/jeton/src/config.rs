@@ -31,6 +31,7 @@ mod registration;
 pub mod settings;
 mod shown;
 mod tls;
+mod traces;
 
 pub use crate::http::certificate_header::{CertificateFormat, CertificateHeader};
 pub use parse::duration_of;
@@ -38,6 +39,7 @@ pub use problem::{Colour, Place, Problem, Problems};
 pub use shown::{Origin, ShownSetting};
 pub(crate) use tls::by_certificate;
 pub use tls::{ClientCertificates, Tls};
+pub use traces::{Parents, Traces};
 
 /// A configuration, checked.
 #[derive(Clone)]
@@ -58,6 +60,8 @@ pub struct Config {
     pub settings: Settings,
     /// What is logged and how.
     pub log: Log,
+    /// Where traces go; absent: nowhere.
+    pub traces: Option<Traces>,
     /// The realms, in the order of the file.
     pub realms: Vec<RealmConfig>,
     /// Every setting in force and where it came from.

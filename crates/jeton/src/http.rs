@@ -126,6 +126,17 @@ impl Front {
         found.ok_or(Nowhere::Unknown)
     }
 
+    /// The pattern of the path that a request is for, as configuration has it; none where nothing is.
+    pub(crate) fn route(&self, request: &Request<Incoming>) -> Option<String> {
+        let authority = authority(request).ok()?;
+        let found = self.routes.load().find(request.uri().path(), authority)?;
+        match found.path {
+            Path::Known => found.mount().ok().map(|mount| mount.path.clone()),
+            Path::Endpoint(endpoint) => Some(format!("{}{}", found.site.prefix(), endpoint.path())),
+            Path::Unknown => None,
+        }
+    }
+
     async fn answer_mount(
         &self,
         found: &Found,

@@ -14,3 +14,4 @@ pub mod storage;
 mod systemd;
 pub mod telemetry;
 mod tls;
+mod traces;

@@ -27,6 +27,7 @@ use crate::storage;
 use crate::systemd::{self, Pulse};
 use crate::tls::reload::Current;
 use crate::tls::server::FileProblems;
+use crate::traces::{Traced, Traces};
 
 /// The sockets of a server, open before anything else is: what they are told the configuration can name.
 #[derive(Debug)]
@@ -75,6 +76,9 @@ pub enum StartError {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] FileProblems),
+    /// The collector of traces cannot be trusted.
+    #[error("traces cannot be sent: {0}")]
+    Traces(String),
     /// The engine cannot begin.
     #[error("{0}")]
     Fault(#[from] Fault),
@@ -151,6 +155,7 @@ impl Server {
         let addresses = (address(&listeners.public)?, address(&listeners.admin)?);
         let master_key = master_key::read(&config.storage.master_key, &random)?;
         let settings = config.settings;
+        let traces = traces(&config, (&clock, &random))?;
         let key_source = KeySets::new(config.fetch.clone(), Resolver::System, clock.clone())?;
         let (key_sets, key_source) = (key_source.clone(), Arc::new(key_source));
         let kept = store.store();
@@ -177,7 +182,10 @@ impl Server {
         let (drain, draining) = watch::channel(false);
         let (socket, connections) = (listeners.public, of_public);
         let door = Door { socket, tls: tls.clone(), connections, draining };
-        let public = Stage::begin(|stop| listen(door, Arc::clone(&front), limits, grace, stop));
+        let public = match traces.as_ref().map(|traces| Traced::new(&front, traces)) {
+            None => Stage::begin(|stop| listen(door, Arc::clone(&front), limits, grace, stop)),
+            Some(traced) => Stage::begin(|stop| listen(door, traced, limits, grace, stop)),
+        };
         let operators = Stage::begin(|stop| {
             listen(
                 // Health is asked for until the end.
@@ -195,6 +203,7 @@ impl Server {
         });
         let upkeep = Stage::begin(|stop| Arc::clone(&engine).upkeep(until_true(stop)));
         let mut stages = vec![public, operators, upkeep];
+        stages.extend(traces.map(|traces| Stage::begin(|stop| traces.export(stop))));
         stages.extend(tls.clone().map(|tls| Stage::begin(|stop| tls.follow(stop))));
         Ok(Running {
             public_address: addresses.0,
@@ -220,6 +229,12 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
         StartError::Listen { address, error }
     })
+}
+
+fn traces(config: &Config, sources: (&Clock, &Random)) -> Result<Option<Arc<Traces>>, StartError> {
+    let Some(settings) = &config.traces else { return Ok(None) };
+    let traces = Traces::new(settings, &config.server.trusted_proxies, sources);
+    traces.map(Some).map_err(|error| StartError::Traces(error.to_string()))
 }
 
 async fn ensure_keys(engine: &Engine, realms: &[RealmConfig]) -> Result<(), Fault> {
@@ -358,6 +373,7 @@ fn unchanged_sections(old: &Config, new: &Config) -> Vec<&'static str> {
             old.settings != new.settings,
         ),
         ("log", old.log != new.log),
+        ("traces", old.traces != new.traces),
     ];
     sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }

@@ -13,7 +13,7 @@ use super::problem::{Place, Problem, Problems, Severity};
 use super::raw::{Raw, Said, default_of};
 use super::{
     Admin, Config, Database, Log, LogFormat, MasterKeySource, Server, Storage, certificate_header,
-    fetch, realms, settings, shown, tls,
+    fetch, realms, settings, shown, tls, traces,
 };
 
 /// The file at hand.
@@ -36,6 +36,7 @@ pub(super) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, Problems> {
     let storage = storage(&mut reader, source.base_dir);
     let engine = engine_settings(&mut reader);
     let log = log(&mut reader);
+    let traces = traces::traces(&mut reader, source.base_dir);
     let dialects = dialects(&mut reader, source.base_dir);
     let fetch = fetch::fetch(&mut reader, source.base_dir);
     let realms =
@@ -46,7 +47,7 @@ pub(super) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, Problems> {
     else {
         return Err(reader.into_problems(source));
     };
-    let Some(fetch) = fetch else {
+    let (Some(fetch), Some(traces)) = (fetch, traces) else {
         return Err(reader.into_problems(source));
     };
     let warnings = std::mem::take(&mut reader.warnings);
@@ -59,6 +60,7 @@ pub(super) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, Problems> {
         fetch,
         settings,
         log,
+        traces,
         realms: realms.unwrap_or_default(),
         tls_places: tls::TlsPlaces::of(&reader),
         origins: shown::settings_in_force(&reader.raw, source.file_name, source.text),

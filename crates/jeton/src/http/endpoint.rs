@@ -66,6 +66,11 @@ impl Endpoint {
         Self::PATHS.iter().find(|(own, _)| *own == path).map(|(_, endpoint)| *endpoint)
     }
 
+    /// Its path below a realm; the first, where it has several.
+    pub(crate) fn path(self) -> &'static str {
+        Self::PATHS.iter().find(|(_, endpoint)| *endpoint == self).map_or("", |(path, _)| path)
+    }
+
     /// Whether a dialect must not have this path below its realm.
     pub(crate) fn claims(path: &str) -> bool {
         let below = |own: &str| path.strip_prefix(own).is_some_and(|rest| rest.starts_with('/'));

@@ -27,3 +27,4 @@ mod shutdown;
 mod source;
 mod started;
 mod tls;
+mod traces;
