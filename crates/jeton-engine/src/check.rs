@@ -14,7 +14,6 @@ use crate::confirmation::{CNF, Confirmation};
 use crate::engine::Engine;
 use crate::error::Fault;
 use crate::issue::{digest_of_text, digest_of_token};
-use crate::journey::{self, Stop};
 use crate::live::{KeyMark, Memory, RealmState};
 use crate::name::ClientId;
 use crate::realm::proving::Profile;
@@ -121,8 +120,7 @@ impl Engine {
             return Ok(read_jwt(state, token, &unverified));
         }
         let digest = digest_of_token(token, TokenFormat::Stored);
-        let asking = self.parts.store.token(&state.realm().name, &digest);
-        let record = journey::stop(Stop::Query, asking).await?;
+        let record = self.ask(self.parts.store.token(&state.realm().name, &digest)).await?;
         let holds = |record: &TokenRecord| {
             record.format == TokenFormat::Stored && record.revoked_at.is_none()
         };

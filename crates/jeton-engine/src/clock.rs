@@ -1,9 +1,9 @@
 //! Time and randomness, handed in so that whole exchanges can be pinned byte for byte.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use rand::{Rng as _, SeedableRng as _};
@@ -60,19 +60,49 @@ impl Time {
     }
 }
 
-/// Where the time of day comes from.
+/// A point on a clock that nobody sets: milliseconds since a moment that stays the same while the
+/// process runs. For how long something takes, whatever becomes of the time of day.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Steady(u64);
+
+impl Steady {
+    /// A point given in milliseconds.
+    pub const fn from_milliseconds(milliseconds: u64) -> Self {
+        Self(milliseconds)
+    }
+
+    /// Its milliseconds.
+    pub const fn milliseconds(self) -> u64 {
+        self.0
+    }
+
+    /// How long from `earlier` until this point; zero when it is not later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Where the time comes from.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The system's clock.
+    /// The system's clocks.
     System,
-    /// A clock that stands still until it is set; for exchanges and tests.
-    Fixed(Arc<AtomicI64>),
+    /// Clocks that stand still until they are moved; for exchanges and tests.
+    Fixed(Arc<Standing>),
+}
+
+/// Clocks that stand still.
+#[derive(Debug)]
+pub struct Standing {
+    time: AtomicI64,
+    steady: AtomicU64,
 }
 
 impl Clock {
     /// A clock standing still at `time`.
     pub fn fixed(time: Time) -> Self {
-        Self::Fixed(Arc::new(AtomicI64::new(time.milliseconds())))
+        let time = AtomicI64::new(time.milliseconds());
+        Self::Fixed(Arc::new(Standing { time, steady: AtomicU64::new(0) }))
     }
 
     /// The time of day.
@@ -84,14 +114,35 @@ impl Clock {
                     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 Time(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
             }
-            Self::Fixed(milliseconds) => Time(milliseconds.load(Ordering::Relaxed)),
+            Self::Fixed(standing) => Time(standing.time.load(Ordering::Relaxed)),
         }
     }
 
-    /// Moves a fixed clock; the system's clock is not ours to set and stays as it is.
+    /// Where the clock is that nobody sets.
+    pub fn steady(&self) -> Steady {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match self {
+            Self::System => {
+                let elapsed = BEGINNING.elapsed().as_millis();
+                Steady(u64::try_from(elapsed).unwrap_or(u64::MAX))
+            }
+            Self::Fixed(standing) => Steady(standing.steady.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Sets a fixed clock's time of day; the system's is not ours to set and stays as it is.
     pub fn set(&self, time: Time) {
-        if let Self::Fixed(milliseconds) = self {
-            milliseconds.store(time.milliseconds(), Ordering::Relaxed);
+        if let Self::Fixed(standing) = self {
+            standing.time.store(time.milliseconds(), Ordering::Relaxed);
+        }
+    }
+
+    /// Lets a fixed clock go on: its time of day, and the one that nobody sets.
+    pub fn go_on(&self, duration: Duration) {
+        if let Self::Fixed(standing) = self {
+            let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            standing.steady.fetch_add(milliseconds, Ordering::Relaxed);
+            self.set(self.now().plus(duration));
         }
     }
 }
@@ -118,6 +169,14 @@ impl Random {
             Self::System => rand::rng().fill_bytes(bytes),
             Self::Seeded(generator) => generator.lock().fill_bytes(bytes),
         }
+    }
+
+    /// Between half of a duration and all of it, so that many servers which wait for the same do not
+    /// come back in the same instant.
+    pub fn spread(&self, most: Duration) -> Duration {
+        let half = most / 2;
+        let part = f64::from(u32::from_be_bytes(self.bytes())) / f64::from(u32::MAX);
+        half + half.mul_f64(part)
     }
 
     /// `N` random bytes.

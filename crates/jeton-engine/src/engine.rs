@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -24,6 +23,7 @@ pub use crate::live::{PublishedKeys, RealmState};
 use crate::manage::Manage;
 use crate::master_key::MasterKey;
 use crate::name::{ClientId, RealmName};
+use crate::reach::Reach;
 use crate::realm::Realm;
 use crate::recorder::Recorder;
 use crate::remembered::Remembered;
@@ -32,7 +32,6 @@ use crate::slow_hash::SlowHash;
 use crate::store::{Revision, Store};
 use crate::terms::{Terms, TokenShape};
 use crate::token::{Answered, Decision};
-use crate::upkeep::Followed;
 
 /// What an engine is made of.
 #[derive(Clone)]
@@ -47,11 +46,11 @@ pub struct Parts {
     pub master_key: MasterKey,
     /// Where other parties' keys come from.
     pub key_source: Arc<dyn KeySource>,
-    /// How slowly supplied secrets are hashed, and what wrong guesses cost.
+    /// How slowly supplied secrets are hashed, what wrong guesses cost, what goes on without the store.
     pub settings: Settings,
 }
 
-/// How slowly supplied secrets are hashed, and what wrong guesses cost.
+/// How slowly supplied secrets are hashed, what wrong guesses cost, what goes on without the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Argon2id memory of one run, in KiB.
@@ -76,6 +75,10 @@ pub struct Settings {
     pub source_ipv6_prefix: u8,
     /// For how long events are kept.
     pub events_kept_for: Duration,
+    /// For how long after the store went away tokens that need no row are issued.
+    pub grace: Duration,
+    /// For how long after that tokens are still said to hold, as far as memory knows.
+    pub check_grace: Duration,
 }
 
 impl Default for Settings {
@@ -92,6 +95,8 @@ impl Default for Settings {
             guess_wait_max: Duration::from_secs(2),
             source_ipv6_prefix: 64,
             events_kept_for: Duration::from_secs(7 * 86_400),
+            grace: Duration::from_secs(300),
+            check_grace: Duration::ZERO,
         }
     }
 }
@@ -106,10 +111,8 @@ pub struct Engine {
     pub(crate) realms: ArcSwap<HashMap<RealmName, Arc<RealmState>>>,
     /// Up to where memory has followed the store.
     pub(crate) revision: Mutex<Revision>,
-    /// Whether memory may be behind the store because the store cannot be read.
-    pub(crate) behind: AtomicBool,
-    /// When memory last followed the store.
-    pub(crate) followed: Followed,
+    /// Whether the store is within reach.
+    pub(crate) reach: Reach,
 }
 
 impl Engine {
@@ -126,8 +129,7 @@ impl Engine {
             recorder: Recorder::new(),
             realms: ArcSwap::default(),
             revision: Mutex::new(Revision::default()),
-            behind: AtomicBool::new(false),
-            followed: Followed::now(),
+            reach: Reach::new(&parts.clock, settings),
             parts,
         };
         // Taken first: what changes while memory is being read is then read twice, never missed.
@@ -258,6 +260,9 @@ impl Engine {
             }
             Err(Error::Fault(fault)) => {
                 deciding.realm.memory.counts.failed.count(fault.fault_kind());
+                if matches!(fault, Fault::Unreachable(_)) {
+                    self.reach.count_refused();
+                }
                 self.record(
                     deciding,
                     EventKind::RequestFailed,
@@ -297,17 +302,5 @@ impl Engine {
                 tracing::warn!(%error, %realm, client_id = %id, "the lock of a client was not kept");
             }
         });
-    }
-
-    /// Whether tokens can be issued right now.
-    ///
-    /// # Errors
-    /// The fault that a request would meet.
-    pub async fn ready(&self) -> Result<(), Fault> {
-        self.parts.store.check().await?;
-        if self.behind.load(Ordering::Relaxed) {
-            return Err(Fault::Unreachable("changes are not being followed".to_owned()));
-        }
-        Ok(())
     }
 }

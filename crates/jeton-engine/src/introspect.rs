@@ -57,6 +57,8 @@ async fn introspect(
     deciding: Deciding<'_>,
     question: &TokenQuestion<'_>,
 ) -> Result<Introspected, Error> {
+    let reach = &deciding.engine.reach;
+    reach.vouch()?;
     let live = known_caller(deciding, question).await?;
     let caller = Arc::clone(&live.client);
     let token = deciding.engine.check(deciding.realm, question.token).await?;
@@ -66,6 +68,7 @@ async fn introspect(
     let token = token.filter(|token| theirs(token) && token.may_be_used(deciding.realm));
     let for_another =
         token.as_ref().is_some_and(|token| is_for_another(deciding.realm, &caller, token));
+    reach.vouch()?;
     Ok(Introspected { token, for_another, caller })
 }
 

@@ -9,7 +9,6 @@ use crate::client::Client;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
 use crate::grant::{audiences, expiry, lifetime, narrow};
-use crate::journey::{self, Stop};
 use crate::mint::{Grant, mint, token_id};
 use crate::name::NameError;
 use crate::request::TokenRequest;
@@ -27,6 +26,8 @@ pub(crate) async fn issue(
 ) -> Result<Issued, Error> {
     let Deciding { engine, realm: state, terms, now, .. } = deciding;
     let realm = state.realm();
+    let shape = terms.token.as_ref().unwrap_or(&realm.token);
+    engine.reach.issue(shape)?;
     count_source(deciding)?;
 
     let Authenticated { live, spend: mut to_spend, .. } =
@@ -42,7 +43,6 @@ pub(crate) async fn issue(
     let issued_at = now.whole_second();
     let expires_at = expiry(issued_at, lifetime(realm, terms, client));
     let id = token_id(now, &engine.parts.random);
-    let shape = terms.token.as_ref().unwrap_or(&realm.token);
     let grant = Grant {
         realm,
         client,
@@ -58,8 +58,7 @@ pub(crate) async fn issue(
     if let TokenShape::Stored(_) = shape {
         // Durable before the answer leaves: a crash loses no token that a client has.
         let record = record(&grant, &token, TokenFormat::Stored, TokenOrigin::Endpoint)?;
-        let kept = engine.parts.store.keep_token(record, None);
-        journey::stop(Stop::Commit, kept).await.map_err(crate::error::Fault::from)?;
+        engine.keep(engine.parts.store.keep_token(record, None)).await?;
     }
     state.memory.counts.issued.count(shape.into());
     Ok(Issued {

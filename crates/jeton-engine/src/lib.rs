@@ -25,6 +25,7 @@ mod limiter;
 mod live;
 mod mint;
 mod random_text;
+pub mod reach;
 mod recorder;
 mod remembered;
 mod revoke;

@@ -160,7 +160,7 @@ impl Engine {
             guesses_forgotten: self.guesses.forgotten(),
             events: self.recorder.events_readings(),
             secret_uses: self.recorder.uses_readings(),
-            behind: self.followed.elapsed(),
+            behind: self.reach.behind(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Records what was decided, off the request's path: one line in the log for each decision, and a
 //! row in the store for each refusal and fault, so that its reference can be explained.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::client::SecretUse;
 use crate::event::{Event, EventKind};
 use crate::measure::Count;
 use crate::readings::QueueReadings;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Takes events and secret uses without waiting; what does not fit is counted and said.
 pub(crate) struct Recorder {
@@ -33,6 +33,12 @@ pub(crate) struct Waiting {
     uses: Receiver<SecretUse>,
     /// The second in which events were last kept, and how many of them were.
     kept: (i64, u32),
+    /// Events to be kept, the oldest first; the store was not there for them yet.
+    events_left: VecDeque<Event>,
+    /// And secret uses.
+    uses_left: Vec<SecretUse>,
+    /// Events that found no room there.
+    dropped: u64,
 }
 
 impl Recorder {
@@ -45,7 +51,14 @@ impl Recorder {
     pub(crate) fn new() -> Self {
         let (events, waiting_events) = channel(Self::EVENTS_MAX);
         let (uses, waiting_uses) = channel(Self::USES_MAX);
-        let waiting = Waiting { events: waiting_events, uses: waiting_uses, kept: (0, 0) };
+        let waiting = Waiting {
+            events: waiting_events,
+            uses: waiting_uses,
+            kept: (0, 0),
+            events_left: VecDeque::new(),
+            uses_left: Vec::new(),
+            dropped: 0,
+        };
         Self {
             events,
             uses,
@@ -93,54 +106,77 @@ impl Recorder {
         batch
     }
 
-    /// Writes down a batch of events.
-    pub(crate) async fn write_events(
-        &self,
-        waiting: &mut Waiting,
-        batch: Vec<Event>,
-        store: &Arc<dyn Store>,
-    ) {
-        self.write(&mut waiting.kept, batch, store).await;
-    }
-
-    /// Writes down everything that waits right now.
-    pub(crate) async fn write_all(&self, waiting: &mut Waiting, store: &Arc<dyn Store>) {
-        let mut batch = Vec::new();
-        while let Ok(event) = waiting.events.try_recv() {
-            batch.push(event);
-        }
-        self.write(&mut waiting.kept, batch, store).await;
-        self.write_uses(waiting, store).await;
-    }
-
-    /// Writes down which secrets were used.
-    pub(crate) async fn write_uses(&self, waiting: &mut Waiting, store: &Arc<dyn Store>) {
-        let mut uses = Vec::new();
-        while let Ok(used) = waiting.uses.try_recv() {
-            uses.push(used);
-        }
-        if uses.is_empty() {
-            return;
-        }
-        if let Err(error) = store.note_secret_uses(&uses).await {
-            tracing::warn!(%error, count = uses.len(), "the last use of secrets was not kept");
-        }
-    }
-
-    async fn write(&self, kept: &mut (i64, u32), batch: Vec<Event>, store: &Arc<dyn Store>) {
+    /// Logs a batch of events, and has those that are to be kept wait for it.
+    pub(crate) fn take_events(&self, waiting: &mut Waiting, batch: Vec<Event>) {
         let lost_so_far = self.lost.read();
         let lost = lost_so_far - self.lost_told.swap(lost_so_far, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(lost, "events came faster than they could be logged; some are missing");
         }
-        batch.iter().for_each(log);
-        let keep: Vec<Event> = batch.into_iter().filter(|event| is_kept(event, kept)).collect();
-        if keep.is_empty() {
+        for event in batch {
+            log(&event);
+            if !is_kept(&event, &mut waiting.kept) {
+                continue;
+            }
+            // The first ones tell how it began.
+            if waiting.events_left.len() < Self::EVENTS_MAX {
+                waiting.events_left.push_back(event);
+            } else {
+                waiting.dropped += 1;
+            }
+        }
+    }
+
+    /// Has the secret uses wait that nobody has taken yet.
+    pub(crate) fn take_uses(&self, waiting: &mut Waiting) {
+        while waiting.uses_left.len() < Self::USES_MAX
+            && let Ok(used) = waiting.uses.try_recv()
+        {
+            waiting.uses_left.push(used);
+        }
+    }
+
+    /// Has everything wait that nobody has taken yet.
+    pub(crate) fn take_all(&self, waiting: &mut Waiting) {
+        let mut batch = Vec::new();
+        while let Ok(event) = waiting.events.try_recv() {
+            batch.push(event);
+        }
+        self.take_events(waiting, batch);
+        self.take_uses(waiting);
+    }
+
+    /// Writes down what waits. When the store is away, it waits on.
+    pub(crate) async fn write(&self, waiting: &mut Waiting, store: &dyn Store) {
+        while !waiting.events_left.is_empty() {
+            let count = waiting.events_left.len().min(Self::BATCH_MAX);
+            let batch: Vec<Event> = waiting.events_left.iter().take(count).cloned().collect();
+            match store.keep_events(&batch).await {
+                Err(StoreError::Unreachable(_) | StoreError::Overloaded) => return,
+                Err(error) => tracing::warn!(%error, count, "events were logged but not kept"),
+                Ok(()) => {}
+            }
+            waiting.events_left.drain(..count);
+        }
+        if waiting.dropped > 0 {
+            let dropped = std::mem::take(&mut waiting.dropped);
+            tracing::warn!(
+                dropped,
+                "more events came while the database was away than could wait; these were logged but not kept"
+            );
+        }
+        if waiting.uses_left.is_empty() {
             return;
         }
-        if let Err(error) = store.keep_events(&keep).await {
-            tracing::warn!(%error, count = keep.len(), "events were logged but not kept");
+        match store.note_secret_uses(&waiting.uses_left).await {
+            Err(StoreError::Unreachable(_) | StoreError::Overloaded) => return,
+            Err(error) => {
+                let count = waiting.uses_left.len();
+                tracing::warn!(%error, count, "the last use of secrets was not kept");
+            }
+            Ok(()) => {}
         }
+        waiting.uses_left.clear();
     }
 }
 

@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::event::{Event, EventKind, Reference};
 use crate::issue::refuse;
-use crate::journey::{self, Stop};
 use crate::live::RealmState;
 use crate::mint::token_id;
 use crate::request::{Caller, TokenQuestion};
@@ -36,6 +35,8 @@ impl Engine {
 
 async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<(), Error> {
     let Deciding { engine, realm, now, .. } = deciding;
+    // Also of a token that does not hold: perhaps it does, and memory has not heard of it.
+    engine.reach.keep()?;
     let live = known_caller(deciding, question).await?;
     let caller = &live.client;
     let Some(token) = engine.check(realm, question.token).await? else {
@@ -54,8 +55,7 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
         source: Some(deciding.caller.source),
         detail: Some(record.id.to_string().into()),
     };
-    let revoking = engine.parts.store.revoke(&record, &event);
-    journey::stop(Stop::Commit, revoking).await.map_err(Fault::from)?;
+    engine.keep(engine.parts.store.revoke(&record, &event)).await?;
     realm.memory.revoke(record.digest, record.expires_at);
     Ok(())
 }

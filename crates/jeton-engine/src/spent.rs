@@ -9,7 +9,6 @@ use crate::clock::Time;
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason};
 use crate::issue::refuse;
-use crate::journey::{self, Stop};
 use crate::live::LiveClient;
 
 /// The identifier of something that is used once: a digest, so that its length does not matter.
@@ -82,6 +81,6 @@ pub(crate) async fn spend_all(
     let Deciding { engine, realm, now, .. } = deciding;
     let spent: Vec<Spent> = these.iter().map(|one| one.spent).collect();
     let spending = engine.parts.store.spend(&realm.realm().name, &spent, now);
-    let before = journey::stop(Stop::Commit, spending).await?;
+    let before = engine.keep(spending).await?;
     Ok(before.and_then(|at| these.get(at)).map(|one| one.replayed))
 }

@@ -2,16 +2,17 @@
 //! removing what has expired.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::engine::{Engine, Parts};
 use crate::error::Fault;
 use crate::live::KEPT_LONGER;
+use crate::reach::{FOLLOWED_WITHIN, Way};
 use crate::store::{Change, Changed, Horizon, Revision};
 
 const USES_EVERY: Duration = Duration::from_secs(5);
@@ -20,31 +21,6 @@ const ROTATION_EVERY: Duration = Duration::from_secs(10);
 const MOVING_EVERY: Duration = Duration::from_secs(3600);
 const REMOVAL_STEP: u32 = 500;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
-
-/// When memory last followed the store. Of a clock that nobody sets.
-pub(crate) struct Followed {
-    opened: Instant,
-    /// Milliseconds from then on.
-    after: AtomicU64,
-}
-
-impl Followed {
-    /// It follows it now for the first time.
-    pub(crate) fn now() -> Self {
-        Self { opened: Instant::now(), after: AtomicU64::new(0) }
-    }
-
-    fn again(&self) {
-        let after = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.after.store(after, Ordering::Relaxed);
-    }
-
-    /// How long ago that was.
-    pub(crate) fn elapsed(&self) -> Duration {
-        let after = Duration::from_millis(self.after.load(Ordering::Relaxed));
-        self.opened.elapsed().saturating_sub(after)
-    }
-}
 
 impl Engine {
     /// Follows the store, writes what may be written late, removes what has expired. Ends, having
@@ -55,6 +31,7 @@ impl Engine {
             tokio::select! {
                 () = stop => {}
                 () = self.follow() => {}
+                () = self.probe() => {}
                 () = self.remove_expired() => {}
                 () = self.follow_rotation() => {}
                 () = self.tell_of_moving_clients() => {}
@@ -67,23 +44,28 @@ impl Engine {
     /// Takes over what anybody changes in the store, well within a second.
     async fn follow(&self) {
         loop {
-            match self.take_changes().await {
-                Ok(()) => {
-                    self.behind.store(false, Ordering::Relaxed);
-                    self.followed.again();
-                }
+            match self.take_changes_or_tell().await {
+                Ok(()) => self.reach.regain(Way::Following),
                 Err(fault) => {
-                    if !self.behind.swap(true, Ordering::Relaxed) {
-                        tracing::error!(%fault, "changes cannot be followed; trying on");
-                    }
-                    sleep(RETRY_AFTER).await;
+                    self.reach.lose(Way::Following, &fault.to_string());
+                    sleep(self.parts.random.spread(RETRY_AFTER)).await;
                     continue;
                 }
             }
             if self.parts.store.wait_for_change().await.is_err() {
-                sleep(RETRY_AFTER).await;
+                sleep(self.parts.random.spread(RETRY_AFTER)).await;
             }
         }
+    }
+
+    /// Takes changes, and tells of it when that takes so long that memory speaks for nobody any more.
+    async fn take_changes_or_tell(&self) -> Result<(), Fault> {
+        let mut taking = pin!(self.take_changes());
+        if let Ok(taken) = timeout(FOLLOWED_WITHIN, &mut taking).await {
+            return taken;
+        }
+        self.reach.lose(Way::Following, "it does not answer");
+        taking.await
     }
 
     /// Takes over what has changed since the last time.
@@ -91,6 +73,8 @@ impl Engine {
     /// # Errors
     /// A fault when the store cannot be read; the same changes are taken the next time.
     pub async fn take_changes(&self) -> Result<(), Fault> {
+        // Before the question, for nobody knows when it is answered.
+        let began = self.parts.clock.steady();
         let mut revision = self.revision.lock().await;
         let changes = self.parts.store.changes(*revision).await?;
         // What can be taken over is, whatever else cannot: a key that was made under another
@@ -106,6 +90,7 @@ impl Engine {
         }
         outcome?;
         *revision = changes.revision;
+        self.reach.followed(began);
         Ok(())
     }
 
@@ -165,13 +150,16 @@ impl Engine {
                 batch = self.recorder.next_events(&mut waiting) => Some(batch),
             };
             match batch {
-                Some(batch) => {
-                    self.recorder.write_events(&mut waiting, batch, &self.parts.store).await;
-                }
-                None => self.recorder.write_uses(&mut waiting, &self.parts.store).await,
+                Some(batch) => self.recorder.take_events(&mut waiting, batch),
+                None => self.recorder.take_uses(&mut waiting),
+            }
+            // What cannot be kept now is kept later.
+            if self.reach.keep().is_ok() {
+                self.recorder.write(&mut waiting, &*self.parts.store).await;
             }
         }
-        self.recorder.write_all(&mut waiting, &self.parts.store).await;
+        self.recorder.take_all(&mut waiting);
+        self.recorder.write(&mut waiting, &*self.parts.store).await;
     }
 
     /// Takes the steps of key rotation as they fall due.
@@ -180,6 +168,9 @@ impl Engine {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if self.reach.keep().is_err() {
+                continue;
+            }
             if let Err(fault) = self.rotate_keys().await {
                 tracing::warn!(%fault, "key rotation could not be looked after; trying again later");
             }
@@ -215,7 +206,7 @@ impl Engine {
             for state in self.realms.load().values() {
                 state.memory.forget_expired(self.parts.clock.now());
             }
-            loop {
+            while self.reach.keep().is_ok() {
                 let now = self.parts.clock.now();
                 let before = Horizon {
                     tokens: now.minus(KEPT_LONGER),

@@ -70,6 +70,7 @@ impl Engine {
         caller: Caller<'_>,
         access: &Access<'_>,
     ) -> Result<ActiveToken, Error> {
+        self.reach.vouch()?;
         let Some(active) = self.check(realm, access.token).await? else {
             return Err(Reason::TokenInvalid.into());
         };
@@ -94,6 +95,7 @@ impl Engine {
         {
             return Err(refused(replayed));
         }
+        self.reach.vouch()?;
         Ok(active)
     }
 

@@ -18,6 +18,8 @@ mod assertion_once;
 mod assertion_properties;
 #[path = "engine/assertions.rs"]
 mod assertions;
+#[path = "engine/away.rs"]
+mod away;
 #[path = "engine/binding.rs"]
 mod binding;
 #[path = "engine/certificates.rs"]

@@ -10,6 +10,7 @@ mod expired;
 mod keys;
 mod listener;
 mod look;
+mod origin;
 mod pulse;
 mod registrations;
 mod row;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jeton_engine::client::{Client, SecretUse};
-use jeton_engine::clock::Time;
+use jeton_engine::clock::{Random, Time};
 use jeton_engine::event::{Event, Reference};
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
@@ -52,7 +53,7 @@ use crate::admitted;
 use crate::error::OpenError;
 
 /// How a PostgreSQL store works.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PostgresSettings {
     /// How many writes may wait; one more is answered with [`StoreError::Overloaded`].
     pub queue_max: usize,
@@ -60,11 +61,14 @@ pub struct PostgresSettings {
     pub batch_max: usize,
     /// How often other servers' changes are looked for, behind the notifications.
     pub poll: Duration,
+    /// What keeps servers from connecting in step after the database was away.
+    pub random: Random,
 }
 
 impl Default for PostgresSettings {
     fn default() -> Self {
-        Self { queue_max: 8192, batch_max: 2048, poll: Duration::from_millis(200) }
+        let (poll, random) = (Duration::from_millis(200), Random::System);
+        Self { queue_max: 8192, batch_max: 2048, poll, random }
     }
 }
 
@@ -81,7 +85,8 @@ pub struct PostgresStore {
     told: watch::Receiver<()>,
     revision_seen: AtomicU64,
     writers: Mutex<Vec<JoinHandle<()>>>,
-    listener: Option<JoinHandle<()>>,
+    /// What only listens and looks: for changes, and for a server that takes over.
+    watching: Vec<JoinHandle<()>>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -93,9 +98,11 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-/// How long [`Store::wait_for_change`] waits at most. It returns even without news, because of two
-/// callers that share a store one might otherwise miss what only the other was told.
+/// How long [`Store::wait_for_change`] waits at most, however rarely changes are looked for.
 const WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How long looking for changes may take: who follows them must soon know that nobody can.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// How many tasks add tokens and events: while one waits for its commit, the other collects.
 const ADDERS: usize = 2;
@@ -154,10 +161,11 @@ impl PostgresStore {
     ) -> Result<Arc<Self>, OpenError> {
         let place = address.to_string();
         let unusable = |reason: String| OpenError::Unusable { place: place.clone(), reason };
-        let dialer = Arc::new(Dialer::new(address.clone()).map_err(unusable)?);
+        let dialer =
+            Arc::new(Dialer::new(address.clone(), settings.random.clone()).map_err(unusable)?);
         let pool =
             |count| Connections::new(&dialer, count).map_err(|error| unusable(error.to_string()));
-        let watcher = pool(1)?;
+        let watcher = pool(1)?.within(LOOK_MAX);
         schema::prepare(&place, &watcher, schema::MIGRATIONS).await?;
         let readers = pool(address.connections_max.saturating_sub(RESERVED).max(1))?;
         let (tell, told) = watch::channel(());
@@ -182,7 +190,14 @@ impl PostgresStore {
             writers.push(tokio::spawn(task));
         }
         // Behind a pooler, what one listens for is told to whoever has the connection then.
-        let listener = (!address.is_pooled).then(|| tokio::spawn(listener::listen(dialer, tell)));
+        let mut watching = Vec::new();
+        if !address.is_pooled {
+            watching.push(tokio::spawn(listener::listen(Arc::clone(&dialer), tell)));
+        }
+        if !address.is_pooled && dialer.servers() > 1 {
+            let look_out = |server| tokio::spawn(origin::look_out(Arc::clone(&dialer), server));
+            watching.extend((0..dialer.servers()).map(look_out));
+        }
         let store = Self {
             settings,
             additions,
@@ -194,7 +209,7 @@ impl PostgresStore {
             told,
             revision_seen: AtomicU64::new(0),
             writers: Mutex::new(writers),
-            listener,
+            watching,
         };
         let revision = store.newest().await.map_err(|error| unusable(error.to_string()))?;
         store.revision_seen.store(revision.0, Ordering::Relaxed);
@@ -212,7 +227,7 @@ impl PostgresStore {
             // A writer that panicked has nothing left to finish.
             let _ = writer.await;
         }
-        self.stop_listening();
+        self.stop_watching();
         self.desk.connections.close();
         self.readers.close();
         self.watcher.close();
@@ -235,10 +250,8 @@ impl PostgresStore {
         self.desk.counts.read(queues.into(), pools.into())
     }
 
-    fn stop_listening(&self) {
-        if let Some(listener) = &self.listener {
-            listener.abort();
-        }
+    fn stop_watching(&self) {
+        self.watching.iter().for_each(JoinHandle::abort);
     }
 
     async fn newest(&self) -> Result<Revision, StoreError> {
@@ -255,7 +268,7 @@ impl PostgresStore {
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         // The writers end when their queues do.
-        self.stop_listening();
+        self.stop_watching();
     }
 }
 
@@ -485,22 +498,18 @@ impl Store for PostgresStore {
 
     async fn wait_for_change(&self) -> Result<(), StoreError> {
         let seen = self.revision_seen.load(Ordering::Relaxed);
-        let end = tokio::time::Instant::now() + WAIT_MAX;
         let mut told = self.told.clone();
-        loop {
-            told.mark_unchanged();
-            let revision = self.newest().await?;
-            let now = tokio::time::Instant::now();
-            if revision.0 != seen || now >= end {
-                self.revision_seen.store(revision.0, Ordering::Relaxed);
-                return Ok(());
-            }
+        told.mark_unchanged();
+        let revision = self.newest().await?;
+        if revision.0 == seen {
             // Whoever changes something tells; what was not heard is found all the same.
             tokio::select! {
                 told = told.changed() => told.map_err(|_| writer_ended())?,
-                () = tokio::time::sleep_until(end.min(now + self.settings.poll)) => {}
+                () = tokio::time::sleep(self.settings.poll.min(WAIT_MAX)) => {}
             }
         }
+        self.revision_seen.store(revision.0, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -125,8 +125,7 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-/// How long [`Store::wait_for_change`] waits at most. It returns even without news, because of two
-/// callers that share a store one might otherwise miss what only the other was told.
+/// How long [`Store::wait_for_change`] waits at most, however rarely changes are looked for.
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
 impl SqliteStore {
@@ -444,22 +443,18 @@ impl Store for SqliteStore {
 
     async fn wait_for_change(&self) -> Result<(), StoreError> {
         let seen = self.revision_seen.load(Ordering::Relaxed);
-        let end = tokio::time::Instant::now() + WAIT_MAX;
         let mut own_changes = self.own_changes.clone();
-        loop {
-            own_changes.mark_unchanged();
-            let revision = self.watcher.read(changes::newest).await?;
-            let now = tokio::time::Instant::now();
-            if revision.0 != seen || now >= end {
-                self.revision_seen.store(revision.0, Ordering::Relaxed);
-                return Ok(());
-            }
+        own_changes.mark_unchanged();
+        let revision = self.watcher.read(changes::newest).await?;
+        if revision.0 == seen {
             // This process's changes are told by the writer, other processes' are looked for.
             tokio::select! {
                 told = own_changes.changed() => told.map_err(|_| writer_ended())?,
-                () = tokio::time::sleep_until(end.min(now + self.settings.poll)) => {}
+                () = tokio::time::sleep(self.settings.poll.min(WAIT_MAX)) => {}
             }
         }
+        self.revision_seen.store(revision.0, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

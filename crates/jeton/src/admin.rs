@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use jeton_engine::clock::Time;
 use jeton_engine::engine::Engine;
-use serde_json::json;
-use tokio::time::timeout;
+use jeton_engine::reach::{Absence, Issuing};
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::http::listener::Answers;
 use crate::http::peer::Peer;
@@ -25,9 +26,6 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// How long the store may take to say that it is well.
-    const READY_WITHIN: Duration = Duration::from_secs(2);
-
     /// The admin listener's side of this engine.
     pub(crate) fn new(engine: Arc<Engine>, metrics: Metrics) -> Self {
         Self { engine, stopping: AtomicBool::new(false), metrics }
@@ -38,14 +36,24 @@ impl Admin {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    async fn ready(&self) -> Result<(), String> {
+    /// Whether everything is answered here; with `within=grace`, whether tokens that need no row are.
+    async fn ready(&self, query: Option<&str>) -> (StatusCode, Value) {
+        const NOT: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+        let is_content_with_less = match query {
+            None => false,
+            Some("within=grace") => true,
+            Some(_) => return (StatusCode::BAD_REQUEST, json!({ "error": "invalid_request" })),
+        };
         if self.stopping.load(Ordering::Relaxed) {
-            return Err("the server is stopping".to_owned());
+            return (NOT, json!({ "status": "not_ready", "reason": "the server is stopping" }));
         }
-        match timeout(Self::READY_WITHIN, self.engine.ready()).await {
-            Ok(ready) => ready.map_err(|fault| fault.to_string()),
-            Err(_) => Err("the store does not answer in time".to_owned()),
+        let Err(absence) = self.engine.ready().await else {
+            return (StatusCode::OK, json!({ "status": "ready" }));
+        };
+        if is_content_with_less && absence.issuing != Issuing::Ended {
+            return (StatusCode::OK, told(&absence, "in_grace"));
         }
+        (NOT, told(&absence, "not_ready"))
     }
 }
 
@@ -62,6 +70,29 @@ impl Admin {
         headers.insert(VARY, HeaderValue::from_static("accept"));
         response
     }
+}
+
+/// What is told of a store that is away.
+fn told(absence: &Absence, status: &str) -> Value {
+    let time = |time: Time| {
+        Timestamp::from_millisecond(time.milliseconds()).map(|time| time.to_string()).ok()
+    };
+    // Where tokens are issued without end, nothing stands there.
+    let (issuing, until) = match absence.issuing {
+        Issuing::GoesOn => (true, None),
+        Issuing::Until(end) => (true, time(end)),
+        Issuing::Ended => (false, None),
+    };
+    let mut told = json!({
+        "status": status,
+        "reason": absence.reason,
+        "since": time(absence.since),
+        "issuing": issuing,
+    });
+    if let (Some(until), Some(members)) = (until, told.as_object_mut()) {
+        members.insert("issuing_until".to_owned(), until.into());
+    }
+    told
 }
 
 impl Answers for Admin {
@@ -82,17 +113,12 @@ impl Answers for Admin {
         if path == "/health/live" {
             return json_response(StatusCode::OK, &json!({ "status": "live" }));
         }
-        match self.ready().await {
-            Ok(()) => json_response(StatusCode::OK, &json!({ "status": "ready" })),
-            Err(reason) => {
-                let body = json!({ "status": "not_ready", "reason": reason });
-                json_response(StatusCode::SERVICE_UNAVAILABLE, &body)
-            }
-        }
+        let (status, body) = self.ready(request.uri().query()).await;
+        json_response(status, &body)
     }
 }
 
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
+fn json_response(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -134,7 +134,7 @@ impl Server {
         config: Config,
         sources: Sources,
     ) -> Result<Running, StartError> {
-        let store = storage::open(&config.storage).await?;
+        let store = storage::open(&config.storage, &sources.random).await?;
         match Self::start_with(listeners, config, sources, store.clone()).await {
             Ok(running) => Ok(running),
             Err(error) => {
@@ -369,7 +369,7 @@ fn unchanged_sections(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin", old.admin != new.admin),
         ("storage", old.storage != new.storage),
         (
-            "secrets, guesses, server.source_ipv6_prefix or storage.events_kept_for",
+            "secrets, guesses, server.source_ipv6_prefix, or events_kept_for, grace and check_grace of storage",
             old.settings != new.settings,
         ),
         ("log", old.log != new.log),

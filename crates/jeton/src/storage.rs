@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jeton_engine::clock::Random;
 use jeton_engine::store::Store;
 use jeton_store::{
     Activity, Location, OpenError, PostgresSettings, PostgresStore, SqliteSettings, SqliteStore,
@@ -60,11 +61,12 @@ impl Opened {
     }
 }
 
-/// The store; its tables are made when they are not there yet.
+/// The store; its tables are made when they are not there yet. When it was away, `random` keeps
+/// servers from coming back in step.
 ///
 /// # Errors
 /// Why the database cannot be used.
-pub async fn open(storage: &Storage) -> Result<Opened, OpenError> {
+pub async fn open(storage: &Storage, random: &Random) -> Result<Opened, OpenError> {
     let queue_max = storage.queue_max;
     let sqlite = |location: &Location| {
         let settings = SqliteSettings { queue_max, ..SqliteSettings::default() };
@@ -74,7 +76,8 @@ pub async fn open(storage: &Storage) -> Result<Opened, OpenError> {
         Database::File(path) => sqlite(&Location::File(path.clone())),
         Database::Memory => sqlite(&Location::Memory),
         Database::Postgres(address) => {
-            let settings = PostgresSettings { queue_max, ..PostgresSettings::default() };
+            let random = random.clone();
+            let settings = PostgresSettings { queue_max, random, ..PostgresSettings::default() };
             PostgresStore::open(address, settings).await.map(Opened::Postgres)
         }
     }

@@ -36,7 +36,7 @@ impl Engine {
         request: RegistrationRequest<'_>,
     ) -> Answered<Registered> {
         let deciding = self.deciding(realm, terms, caller);
-        let outcome = register(deciding, request).await;
+        let outcome = self.keep_by_steps(register(deciding, request)).await;
         self.answered(deciding, EventKind::RegistrationRefused, outcome)
     }
 
@@ -49,7 +49,7 @@ impl Engine {
         request: ManagementRequest<'_>,
     ) -> Answered<Managed> {
         let deciding = self.deciding(realm, terms, caller);
-        let outcome = manage(deciding, request).await;
+        let outcome = self.keep_by_steps(manage(deciding, request)).await;
         self.answered(deciding, EventKind::RegistrationRefused, outcome)
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jeton_engine::engine::Settings;
 use jeton_engine::error::{Error, Reason};
+use jeton_engine::terms::TokenShape;
 
-use crate::stage::{Ask, Stage, named, realm, settings, terms};
+use crate::stage::{Ask, Stage, named, realm, realm_of, settings, terms};
 
 /// Three guesses are free, then one a second; nobody waits.
 async fn stage() -> Stage {
@@ -140,7 +141,7 @@ async fn a_slowed_source_waits_where_waiting_is_short_and_hears_what_it_would_ha
         guess_wait_max: Duration::from_secs(2),
         ..settings()
     };
-    let stage = Stage::with(settings, realm()).await;
+    let stage = Stage::with(settings, realm_of(TokenShape::Sealed)).await;
     let secret = stage.orders().await;
     let began = tokio::time::Instant::now();
     let wrong = Ask::new("orders", "wrong");

@@ -105,6 +105,64 @@ impl PostgresAddress {
     }
 }
 
+impl PostgresAddress {
+    /// The same, once for each of its servers.
+    pub(super) fn servers(&self) -> Vec<Config> {
+        let (hosts, addresses) = (self.config.get_hosts(), self.config.get_hostaddrs());
+        let ports = self.config.get_ports();
+        let one = |index: usize| {
+            let mut one = self.without_servers();
+            match hosts.get(index) {
+                Some(Host::Tcp(name)) => {
+                    one.host(name);
+                }
+                Some(Host::Unix(path)) => {
+                    one.host_path(path);
+                }
+                None => {}
+            }
+            if let Some(address) = addresses.get(index) {
+                one.hostaddr(*address);
+            }
+            if let Some(port) = ports.get(index).or(ports.first()) {
+                one.port(*port);
+            }
+            one
+        };
+        (0..hosts.len().max(addresses.len())).map(one).collect()
+    }
+
+    fn without_servers(&self) -> Config {
+        let all = &self.config;
+        let mut config = Config::new();
+        if let Some(user) = all.get_user() {
+            config.user(user);
+        }
+        if let Some(password) = all.get_password() {
+            config.password(password);
+        }
+        if let Some(database) = all.get_dbname() {
+            config.dbname(database);
+        }
+        if let Some(options) = all.get_options() {
+            config.options(options);
+        }
+        if let Some(name) = all.get_application_name() {
+            config.application_name(name);
+        }
+        if let Some(duration) = all.get_connect_timeout() {
+            config.connect_timeout(*duration);
+        }
+        if let Some(duration) = all.get_tcp_user_timeout() {
+            config.tcp_user_timeout(*duration);
+        }
+        config.ssl_mode(all.get_ssl_mode());
+        config.channel_binding(all.get_channel_binding());
+        watch_closely(&mut config);
+        config
+    }
+}
+
 impl fmt::Display for PostgresAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("postgres://")?;
@@ -305,6 +363,10 @@ fn complete(config: &mut Config, patience: Duration) {
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(patience + Duration::from_secs(5));
     }
+    watch_closely(config);
+}
+
+fn watch_closely(config: &mut Config) {
     config.keepalives_idle(Duration::from_secs(10));
     config.keepalives_interval(Duration::from_secs(3));
     config.keepalives_retries(3);

@@ -1,23 +1,25 @@
 //! Connections: how one is made, lent, and thrown away at the first doubt.
 
 use std::future::poll_fn;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
+use jeton_engine::clock::Random;
 use jeton_engine::store::StoreError;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::Severity;
-use tokio_postgres::{AsyncMessage, Client, Connection};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::PostgresAddress;
+use super::origin::{Newest, Origin};
 use super::tls;
 use super::trouble::{Trouble, explain};
 use crate::activity::PoolActivity;
@@ -26,8 +28,12 @@ use crate::activity::PoolActivity;
 /// away is asked now and then by one, and not all the time by all.
 pub(super) struct Dialer {
     address: PostgresAddress,
+    /// The same, each with one of the servers.
+    servers: Vec<Config>,
     tls: MakeRustlsConnect,
+    random: Random,
     gate: Gate,
+    newest: Newest,
 }
 
 /// A connection and the task that moves its bytes; the task ends with it.
@@ -36,6 +42,7 @@ pub(super) struct Link {
     driver: JoinHandle<()>,
     has_warned: Arc<AtomicBool>,
     has_ended: bool,
+    origin: Option<Origin>,
 }
 
 impl Drop for Link {
@@ -71,41 +78,132 @@ impl Dialer {
     ///
     /// # Errors
     /// Which of them cannot be used, and why.
-    pub(super) fn new(address: PostgresAddress) -> Result<Self, String> {
+    pub(super) fn new(address: PostgresAddress, random: Random) -> Result<Self, String> {
         let tls = tls::connector(address.tls.as_ref())?;
-        Ok(Self { address, tls, gate: Gate::default() })
+        let servers = address.servers();
+        let (gate, newest) = (Gate::default(), Newest::default());
+        Ok(Self { address, servers, tls, random, gate, newest })
     }
 
-    /// Makes a connection; not when the last attempt failed just now. What the server says unasked
-    /// is handed to `hear`.
-    pub(super) async fn dial(&self, hear: impl Fn() + Send + 'static) -> Result<Link, StoreError> {
+    /// How many servers there are to choose from.
+    pub(super) fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// The newest origin that anybody has seen.
+    pub(super) fn newest(&self) -> &Newest {
+        &self.newest
+    }
+
+    /// Between half of a duration and all of it.
+    pub(super) fn spread(&self, most: Duration) -> Duration {
+        self.random.spread(most)
+    }
+
+    /// Makes a connection to the server that counts; not when the last attempt failed just now. What
+    /// the server says unasked is handed to `hear`.
+    pub(super) async fn dial(
+        self: &Arc<Self>,
+        hear: impl Fn() + Clone + Send + 'static,
+    ) -> Result<Link, StoreError> {
         self.gate.pass()?;
-        let dialed = timeout(self.time_to_connect(), self.dial_now(hear)).await;
-        let dialed = dialed.unwrap_or(Err(Trouble::Late)).map_err(StoreError::from);
+        let dialed = match self.dial_now(hear).await {
+            Ok(link) => self.newest.accept(link.origin).map(|()| link),
+            Err(error) => Err(error),
+        };
         match &dialed {
             Ok(_) => self.gate.open(),
-            Err(error) => self.gate.close(error),
+            Err(error) => self.gate.close(error, |most| self.random.spread(most)),
         }
         dialed
     }
 
-    async fn dial_now(&self, hear: impl Fn() + Send + 'static) -> Result<Link, Trouble> {
-        let (client, connection) = self.address.config.connect(self.tls.clone()).await?;
-        let has_warned = Arc::new(AtomicBool::new(false));
-        let driver = tokio::spawn(drive(connection, hear, Arc::clone(&has_warned)));
-        let link = Link { client, driver, has_warned, has_ended: false };
+    /// Calls all servers at once: one that hangs keeps nobody from reaching the others. Of several
+    /// that take writes, the one that took over last.
+    async fn dial_now(
+        self: &Arc<Self>,
+        hear: impl Fn() + Clone + Send + 'static,
+    ) -> Result<Link, StoreError> {
+        /// How long the others may take, once one has answered.
+        const OTHERS: Duration = Duration::from_millis(100);
+        let mut calls = JoinSet::new();
+        for server in 0..self.servers.len() {
+            let (dialer, hear) = (Arc::clone(self), hear.clone());
+            calls.spawn(async move { (server, dialer.call(server, hear).await) });
+        }
+        let mut end = Instant::now() + self.time_to_connect();
+        let mut found: Option<Link> = None;
+        let mut troubles: Vec<(usize, StoreError)> = Vec::new();
+        while let Ok(Some(called)) = timeout_at(end, calls.join_next()).await {
+            match called {
+                Ok((_, Ok(link))) => {
+                    end = end.min(Instant::now() + OTHERS);
+                    if found.as_ref().is_none_or(|found| is_later(link.origin, found.origin)) {
+                        found = Some(link);
+                    }
+                }
+                Ok((server, Err(trouble))) => troubles.push((server, trouble.into())),
+                Err(error) => troubles.push((0, StoreError::Failed(error.to_string()))),
+            }
+        }
+        found.ok_or_else(|| self.of_all(troubles))
+    }
+
+    async fn call(&self, server: usize, hear: impl Fn() + Send + 'static) -> Result<Link, Trouble> {
+        let config = self.servers.get(server).unwrap_or(&self.address.config);
+        let mut link = self.connect(config, hear).await?;
         if !self.address.is_pooled {
             link.batch_execute(&self.limits("SET", false)).await?;
+            link.origin = Origin::of(&link).await;
         }
         Ok(link)
     }
 
-    /// How long all hosts together may take.
+    /// Makes a connection to one server, whether it takes writes or not.
+    pub(super) async fn watch(&self, server: usize) -> Result<Link, Trouble> {
+        let mut config = self.servers.get(server).unwrap_or(&self.address.config).clone();
+        config.target_session_attrs(TargetSessionAttrs::Any);
+        let connecting = self.connect(&config, || {});
+        timeout(self.time_to_connect(), connecting).await.unwrap_or(Err(Trouble::Late))
+    }
+
+    async fn connect(
+        &self,
+        config: &Config,
+        hear: impl Fn() + Send + 'static,
+    ) -> Result<Link, Trouble> {
+        let (client, connection) = config.connect(self.tls.clone()).await?;
+        let has_warned = Arc::new(AtomicBool::new(false));
+        let driver = tokio::spawn(drive(connection, hear, Arc::clone(&has_warned)));
+        Ok(Link { client, driver, has_warned, has_ended: false, origin: None })
+    }
+
+    /// What went wrong with the servers, of which none can be used.
+    fn of_all(&self, mut troubles: Vec<(usize, StoreError)>) -> StoreError {
+        match (self.servers.len(), troubles.pop()) {
+            (_, None) => Trouble::Late.into(),
+            (1, Some((_, only))) => only,
+            (_, Some(last)) => {
+                troubles.push(last);
+                troubles.sort_by_key(|(server, _)| *server);
+                let text = |(server, error): &(usize, StoreError)| match error {
+                    StoreError::Unreachable(text) | StoreError::Failed(text) => {
+                        format!("server {}: {text}", server + 1)
+                    }
+                    other => other.to_string(),
+                };
+                let texts: Vec<String> = troubles.iter().map(text).collect();
+                StoreError::Unreachable(texts.join("; "))
+            }
+        }
+    }
+
+    /// How long a connection may take to be made: more than a server may take to answer the first
+    /// time, since it is asked a few things then.
     fn time_to_connect(&self) -> Duration {
         let config = &self.address.config;
         let each = config.get_connect_timeout().copied().unwrap_or(self.address.patience);
-        let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
-        each.saturating_mul(hosts).saturating_add(self.address.patience)
+        each.saturating_add(LONGER)
     }
 
     /// Begins a transaction. Behind a pooler, the connection to the server is ours for the
@@ -132,6 +230,11 @@ impl Dialer {
              WHERE current_setting('synchronous_commit') = 'off'"
         )
     }
+}
+
+fn is_later(one: Option<Origin>, other: Option<Origin>) -> bool {
+    let newest = Newest::default();
+    newest.accept(one).is_ok() && newest.is_past(other)
 }
 
 /// Moves a connection's bytes until it ends. A warning is noted before the answer that it comes
@@ -188,18 +291,18 @@ impl Gate {
     fn open(&self) {
         let mut failures = self.0.lock();
         if failures.count > 0 {
-            tracing::info!("the database can be reached again");
+            tracing::debug!("connections to the database can be made again");
         }
         *failures = Failures::default();
     }
 
-    fn close(&self, error: &StoreError) {
+    fn close(&self, error: &StoreError, spread: impl FnOnce(Duration) -> Duration) {
         let mut failures = self.0.lock();
         if failures.count == 0 {
-            tracing::error!(%error, "the database cannot be reached; trying on");
+            tracing::debug!(%error, "no connection to the database can be made; trying on");
         }
         failures.count = failures.count.saturating_add(1);
-        failures.until = Some(Instant::now() + pause(failures.count));
+        failures.until = Some(Instant::now() + spread(pause_max(failures.count)));
         failures.reason = match error {
             StoreError::Unreachable(reason) => reason.clone(),
             other => other.to_string(),
@@ -207,21 +310,19 @@ impl Gate {
     }
 }
 
-/// How long to wait after so many failures: longer each time up to a second, and between half of
-/// it and all of it, so that many servers do not come back in the same instant.
-fn pause(failures: u32) -> Duration {
+/// How long to wait at most after so many failures: longer each time, up to a second. Each server
+/// waits between half of it and all of it, so that not all come back in the same instant.
+fn pause_max(failures: u32) -> Duration {
     const FIRST: u64 = 25;
     const LONGEST: u64 = 1_000;
-    let most = FIRST.saturating_mul(1 << failures.min(10)).min(LONGEST);
-    // It need not be secret, only different from server to server.
-    let spread = RandomState::new().build_hasher().finish();
-    Duration::from_millis(most / 2 + spread % (most / 2 + 1))
+    Duration::from_millis(FIRST.saturating_mul(1 << failures.min(10)).min(LONGEST))
 }
 
 /// Some connections that are used again and again.
 pub(super) struct Connections {
     pool: Pool<Shared>,
     dialer: Arc<Dialer>,
+    patience: Duration,
 }
 
 /// What makes a pool's connections.
@@ -236,8 +337,8 @@ impl managed::Manager for Shared {
     }
 
     async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<StoreError> {
-        if link.has_ended || link.is_closed() {
-            Err(RecycleError::message("it was closed"))
+        if link.has_ended || link.is_closed() || self.0.newest.is_past(link.origin) {
+            Err(RecycleError::message("it was closed, or another server has taken over"))
         } else {
             Ok(())
         }
@@ -245,21 +346,29 @@ impl managed::Manager for Shared {
 }
 
 impl Connections {
-    /// Up to `count` connections, made when they are needed.
+    /// Up to `count` connections, made when they are needed. What is done on one may take as long as
+    /// the address says.
     pub(super) fn new(dialer: &Arc<Dialer>, count: usize) -> Result<Self, StoreError> {
+        let patience = dialer.address.patience + LONGER;
         let dialer = Arc::clone(dialer);
         let pool = Pool::builder(Shared(Arc::clone(&dialer))).max_size(count).build();
         let pool = pool.map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok(Self { pool, dialer })
+        Ok(Self { pool, dialer, patience })
+    }
+
+    /// These, for what has to be quick.
+    pub(super) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Lends a connection.
     pub(super) async fn lend(&self) -> Result<Lent, StoreError> {
-        let patience = self.dialer.time_to_connect();
+        let patience = self.dialer.time_to_connect().saturating_add(self.patience);
         match timeout(patience, self.pool.get()).await {
             Ok(Ok(link)) => {
                 link.has_warned.store(false, Ordering::Release);
-                Ok(Lent { link, patience: self.dialer.address.patience, is_settled: false })
+                let dialer = Arc::clone(&self.dialer);
+                Ok(Lent { link, dialer, patience: self.patience, is_settled: false })
             }
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(PoolError::Closed)) => Err(closed()),
@@ -297,6 +406,7 @@ pub(super) fn closed() -> StoreError {
 /// is closed, and with it what had begun.
 pub(super) struct Lent {
     link: Object<Shared>,
+    dialer: Arc<Dialer>,
     patience: Duration,
     is_settled: bool,
 }
@@ -305,12 +415,17 @@ pub(super) struct Lent {
 const LONGER: Duration = Duration::from_secs(1);
 
 impl Lent {
-    /// Does something that must not take longer than it may.
+    /// Does something that must not take longer than it may, nor go on when another server has taken
+    /// over.
     pub(super) async fn in_time<T>(
         &self,
         act: impl Future<Output = Result<T, Trouble>>,
     ) -> Result<T, Trouble> {
-        timeout(self.patience + LONGER, act).await.unwrap_or(Err(Trouble::Late))
+        tokio::select! {
+            biased;
+            done = timeout(self.patience, act) => done.unwrap_or(Err(Trouble::Late)),
+            () = self.dialer.newest.passes(self.link.origin) => Err(Trouble::Superseded),
+        }
     }
 
     /// Whether the server has warned of anything since the loan began.
@@ -318,9 +433,10 @@ impl Lent {
         self.link.has_warned.load(Ordering::Acquire)
     }
 
-    /// Gives the connection back, unless it is good for nothing more.
+    /// Gives the connection back, unless it is good for nothing more. Nor is one whose server warned:
+    /// perhaps it is cut off from its replica, and another one has taken over.
     pub(super) fn settle<T>(mut self, outcome: Result<T, Trouble>) -> Result<T, StoreError> {
-        self.is_settled = !outcome.as_ref().is_err_and(Trouble::is_fatal);
+        self.is_settled = !outcome.as_ref().is_err_and(Trouble::is_fatal) && !self.has_warned();
         outcome.map_err(StoreError::from)
     }
 }
@@ -338,5 +454,40 @@ impl Drop for Lent {
         if !self.is_settled {
             self.link.end();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_to_connect_get_rarer_up_to_a_second_and_no_two_servers_keep_step() {
+        let pauses: Vec<u128> = (1..8).map(|count| pause_max(count).as_millis()).collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1_000, 1_000]);
+        assert_eq!(pause_max(u32::MAX), Duration::from_secs(1));
+        let longest = pause_max(9);
+        let spread = |seed| Random::seeded(seed).spread(longest);
+        let all: Vec<Duration> = (0..50).map(spread).collect();
+        assert!(all.iter().all(|pause| *pause >= longest / 2 && *pause <= longest));
+        let mut apart = all.clone();
+        apart.sort_unstable();
+        apart.dedup();
+        assert!(apart.len() > 40, "they come back together: {all:?}");
+        assert!(apart.last().unwrap().checked_sub(apart[0]).unwrap() > longest / 3);
+    }
+
+    #[test]
+    fn after_a_failure_nobody_connects_for_a_while_and_after_a_success_everybody_may() {
+        let gate = Gate::default();
+        assert_eq!(gate.pass(), Ok(()));
+        let away = StoreError::Unreachable("away".to_owned());
+        gate.close(&away, |_| Duration::from_secs(60));
+        assert_eq!(gate.pass(), Err(away.clone()));
+        gate.close(&away, |_| Duration::ZERO);
+        assert_eq!(gate.pass(), Ok(()), "the pause is over");
+        gate.close(&away, |_| Duration::from_secs(60));
+        gate.open();
+        assert_eq!(gate.pass(), Ok(()));
     }
 }

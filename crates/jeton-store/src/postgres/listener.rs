@@ -11,7 +11,7 @@ use super::connect::Dialer;
 
 /// Listens, for as long as anybody wants to be told. A lost connection is made again.
 pub(super) async fn listen(dialer: Arc<Dialer>, tell: watch::Sender<()>) {
-    /// The dialer itself spreads its attempts.
+    // The dialer itself spreads its attempts.
     const PAUSE: Duration = Duration::from_millis(50);
     while !tell.is_closed() {
         let told = tell.clone();

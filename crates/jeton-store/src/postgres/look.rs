@@ -1,9 +1,10 @@
 //! A look at a PostgreSQL database, in one transaction that cannot write.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jeton_engine::client::Client;
-use jeton_engine::clock::Time;
+use jeton_engine::clock::{Random, Time};
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, RealmName};
 use jeton_engine::store::StoreError;
@@ -56,7 +57,8 @@ impl PostgresLook {
     pub(crate) async fn open(address: &PostgresAddress) -> Result<Self, OpenError> {
         let place = address.to_string();
         let unusable = |reason: String| OpenError::Unusable { place: place.clone(), reason };
-        let dialer = Dialer::new(address.clone()).map_err(unusable)?;
+        let dialer = Dialer::new(address.clone(), Random::System).map_err(unusable)?;
+        let dialer = Arc::new(dialer);
         let link = dialer.dial(|| {}).await.map_err(|error| unusable(error.to_string()))?;
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; \
             SET LOCAL statement_timeout = '30s'";

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use jeton_engine::clock::Random;
 use jeton_engine::store::StoreError;
 use rusqlite::types::Value;
 use tokio::task::spawn_blocking;
@@ -93,7 +94,7 @@ pub async fn transfer(
     let rows = Rows::open(from).map_err(|_| TransferError::InUse(location.to_string()))?;
     let place = to.to_string();
     let unusable = |reason: String| OpenError::Unusable { place: place.clone(), reason };
-    let dialer = Arc::new(Dialer::new(to.clone()).map_err(unusable)?);
+    let dialer = Arc::new(Dialer::new(to.clone(), Random::System).map_err(unusable)?);
     let connections = Connections::new(&dialer, 1).map_err(|error| unusable(error.to_string()))?;
     schema::prepare(&place, &connections, schema::MIGRATIONS).await?;
     let lent = connections.lend().await.map_err(|error| unusable(error.to_string()))?;

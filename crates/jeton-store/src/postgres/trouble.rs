@@ -15,6 +15,8 @@ pub(super) enum Trouble {
     Postgres(tokio_postgres::Error),
     /// It took too long.
     Late,
+    /// Another server has taken over.
+    Superseded,
 }
 
 impl Trouble {
@@ -22,7 +24,7 @@ impl Trouble {
     pub(super) fn said(&self) -> Option<&DbError> {
         match self {
             Self::Postgres(error) => error.as_db_error(),
-            Self::Store(_) | Self::Late => None,
+            Self::Store(_) | Self::Late | Self::Superseded => None,
         }
     }
 
@@ -31,7 +33,7 @@ impl Trouble {
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             Self::Store(_) => false,
-            Self::Late => true,
+            Self::Late | Self::Superseded => true,
             Self::Postgres(error) => error.as_db_error().is_none_or(passes),
         }
     }
@@ -62,6 +64,9 @@ impl From<Trouble> for StoreError {
         match trouble {
             Trouble::Store(error) => error,
             Trouble::Late => Self::Unreachable("the database did not answer in time".to_owned()),
+            Trouble::Superseded => {
+                Self::Unreachable("another database server has taken over".to_owned())
+            }
             Trouble::Postgres(error) => {
                 let text = explain(&error);
                 if error.as_db_error().is_none_or(passes) {

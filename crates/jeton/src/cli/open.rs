@@ -55,7 +55,7 @@ impl Opened {
         let (clock, random) = (Clock::System, Random::System);
         let master_key = config::master_key::read(&config.storage.master_key, &random)
             .map_err(|error| Failure::usage(error.to_string()).at("[storage] master_key"))?;
-        let store = storage::open(&config.storage)
+        let store = storage::open(&config.storage, &random)
             .await
             .map_err(|error| Failure::failed(format!("the database cannot be used: {error}")))?;
         let parts = Parts {

@@ -284,6 +284,8 @@ fn engine_settings(reader: &mut Reader) -> Option<Settings> {
     let wait = reader.read("guesses.wait_max", parse::duration::<0, 60>);
     let prefix = reader.read("server.source_ipv6_prefix", parse::number::<48, 64>);
     let events = reader.read("storage.events_kept_for", parse::duration::<3_600, 3_153_600_000>);
+    let grace = reader.read("storage.grace", parse::duration::<0, 86_400>);
+    let check_grace = reader.read("storage.check_grace", parse::duration::<0, 86_400>);
     Some(Settings {
         argon2_memory_kib: u32::try_from(memory? / 1024).ok()?,
         argon2_passes: passes?,
@@ -296,6 +298,8 @@ fn engine_settings(reader: &mut Reader) -> Option<Settings> {
         guess_wait_max: wait?,
         source_ipv6_prefix: u8::try_from(prefix?).ok()?,
         events_kept_for: events?,
+        grace: grace?,
+        check_grace: check_grace?,
     })
 }
 

@@ -92,6 +92,8 @@ pub const SETTINGS: &[Setting] = &[
     no_default("storage.master_key.env", Takes::Text),
     setting("storage.queue_max", Takes::Number, "8192"),
     setting("storage.events_kept_for", Takes::Duration, "\"7d\""),
+    setting("storage.grace", Takes::Duration, "\"5m\""),
+    setting("storage.check_grace", Takes::Duration, "\"0s\""),
     setting("dialects.directory", Takes::Text, "\"dialects\""),
     setting("fetch.allow", Takes::Texts, "[]"),
     no_default("fetch.ca_file", Takes::Text),

@@ -3,13 +3,18 @@
 #![cfg(test)]
 
 mod asking;
+mod away;
 mod client_certificates;
 mod forward_auth;
 mod limits;
 mod metrics;
 mod once;
+#[path = "../../../jeton-store/tests/postgres/server.rs"]
+#[expect(dead_code, reason = "these tests need only one of the places")]
+mod place;
 mod rates;
 mod refusals;
+mod relay;
 mod reload;
 mod rfc7009;
 mod rfc7517;
