@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use jeton_engine::store::StoreError;
+
 use crate::error::OpenError;
 
 /// One numbered step from schema to schema. Once released, its text never changes.
@@ -77,6 +79,22 @@ pub(crate) fn standing<'m>(
     }
     let missing = known.get(applied.len()..).unwrap_or_default();
     Ok(Standing { applied: found, missing, is_ahead: found > newest })
+}
+
+/// Refuses to go on when a newer program has migrated the database, under this one, to something that
+/// it cannot work on: `needed` is the schema that a program must know for that.
+///
+/// # Errors
+/// [`StoreError::Unreachable`], for another server may be newer.
+pub(crate) fn refuse_outdated(needed: u32, known: &[Migration]) -> Result<(), StoreError> {
+    let newest = known.last().map_or(0, |migration| migration.number);
+    if needed <= newest {
+        return Ok(());
+    }
+    Err(StoreError::Unreachable(format!(
+        "a newer jeton has migrated the database to schema {needed}, and this one knows schemas up \
+         to {newest}: start the newer version in its place"
+    )))
 }
 
 /// The schema that a program must know at least to work on a database that remembers these.

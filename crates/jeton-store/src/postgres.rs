@@ -24,7 +24,7 @@ mod writer;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -176,6 +176,7 @@ impl PostgresStore {
             batch_max: settings.batch_max,
             counts: Arc::clone(&counts),
             tell: tell.clone(),
+            needed: AtomicU32::new(0),
         });
         let (additions, new_additions) = Queue::new(settings.queue_max, &counts);
         let (acts, new_acts) = Queue::new(settings.queue_max, &counts);
@@ -256,8 +257,14 @@ impl PostgresStore {
 
     async fn newest(&self) -> Result<Revision, StoreError> {
         let lent = self.watcher.lend().await?;
-        let newest = lent.in_time(changes::newest(&lent)).await;
-        lent.settle(newest)
+        let looked = lent.in_time(async {
+            let (newest, needed) = tokio::join!(changes::newest(&lent), schema::needed(&lent));
+            Ok((newest?, needed?))
+        });
+        let looked = looked.await;
+        let (newest, needed) = lent.settle(looked)?;
+        self.desk.learn(needed);
+        Ok(newest)
     }
 
     async fn act(&self, act: Act) -> Result<bool, StoreError> {
@@ -491,6 +498,7 @@ impl Store for PostgresStore {
     }
 
     async fn changes(&self, revision: Revision) -> Result<Changes, StoreError> {
+        self.desk.refuse_outdated()?;
         let lent = self.watcher.lend().await?;
         let changes = lent.in_time(changes::after(&lent, revision)).await;
         lent.settle(changes)
@@ -513,6 +521,7 @@ impl Store for PostgresStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
+        self.desk.refuse_outdated()?;
         let lent = self.readers.lend().await?;
         let checked = lent.in_time(changes::probe(&lent)).await;
         lent.settle(checked)

@@ -438,7 +438,12 @@ impl Store for SqliteStore {
     }
 
     async fn changes(&self, revision: Revision) -> Result<Changes, StoreError> {
-        self.watcher.read(move |connection| changes::after(connection, revision)).await
+        self.watcher
+            .read(move |connection| {
+                schema::refuse_outdated(connection)?;
+                changes::after(connection, revision)
+            })
+            .await
     }
 
     async fn wait_for_change(&self) -> Result<(), StoreError> {

@@ -123,9 +123,15 @@ macro_rules! conformance {
 
 conformance!(sqlite_file, crate::sqlite_file_store);
 conformance!(sqlite_memory, crate::sqlite_memory_store);
+conformance!(sqlite_ahead, crate::sqlite_store_ahead);
 conformance!(
     postgres,
     crate::postgres_store,
+    ignore = "needs a PostgreSQL, named by JETON_TEST_POSTGRES; scripts/test brings one"
+);
+conformance!(
+    postgres_ahead,
+    crate::postgres_store_ahead,
     ignore = "needs a PostgreSQL, named by JETON_TEST_POSTGRES; scripts/test brings one"
 );
 conformance!(
@@ -137,6 +143,51 @@ conformance!(
 
 async fn postgres_store() -> Fresh {
     postgres_store_at(Place::schema().await).await
+}
+
+/// What a newer program may have added while this one goes on beside it: columns with a default or
+/// without a value, some named as a column of another table is, tables and indexes.
+const EXPAND: [&str; 7] = [
+    "ALTER TABLE client ADD COLUMN expires_at BIGINT",
+    "ALTER TABLE client ADD COLUMN position INTEGER NOT NULL DEFAULT 7",
+    "ALTER TABLE token ADD COLUMN through INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE event ADD COLUMN colour TEXT",
+    "ALTER TABLE change ADD COLUMN newest INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE later (realm TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (realm, id))",
+    "CREATE INDEX later_token ON token (realm, subject)",
+];
+
+async fn sqlite_store_ahead() -> Fresh {
+    let fresh = sqlite_file_store().await;
+    let path = fresh._directory.as_ref().unwrap().path().join("jeton.db");
+    let newer = rusqlite::Connection::open(&path).unwrap();
+    for sql in EXPAND {
+        // Where every column has its type.
+        newer.execute_batch(&sql.replace("BIGINT", "INTEGER")).unwrap();
+    }
+    let note = "INSERT INTO migration (number, name, checksum, works_from, applied_at) \
+        SELECT max(number) + 1, 'later', 'x', max(number), 0 FROM migration";
+    newer.execute_batch(note).unwrap();
+    // Under the one that was there before, and another one that starts anew.
+    fresh.store.check().await.unwrap();
+    let store = SqliteStore::open(&Location::File(path), SqliteSettings::default()).unwrap();
+    Fresh { store, ..fresh }
+}
+
+async fn postgres_store_ahead() -> Fresh {
+    let place = Place::schema().await;
+    let before = postgres_store_at(place).await;
+    let place = before._place.as_ref().unwrap();
+    let newer = place.connect().await;
+    for sql in EXPAND {
+        newer.batch_execute(sql).await.unwrap();
+    }
+    let note = "INSERT INTO migration (number, name, checksum, works_from) \
+        SELECT max(number) + 1, 'later', 'x', max(number) FROM migration";
+    newer.batch_execute(note).await.unwrap();
+    before.store.check().await.unwrap();
+    let store = PostgresStore::open(&place.address(), PostgresSettings::default()).await.unwrap();
+    Fresh { store, ..before }
 }
 
 async fn pooled_postgres_store() -> Fresh {

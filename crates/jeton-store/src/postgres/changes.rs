@@ -65,8 +65,9 @@ pub(super) async fn newest(client: &Client) -> Result<Revision, Trouble> {
 pub(super) async fn after(client: &Client, since: Revision) -> Result<Changes, Trouble> {
     let rows = client
         .query_typed(
-            "SELECT newest, kind, realm, subject FROM feed LEFT JOIN change \
-             ON seq > $1 AND seq <= newest AND newest - $1 <= $2 WHERE number = 1 ORDER BY seq",
+            "SELECT feed.newest, change.kind, change.realm, change.subject FROM feed \
+             LEFT JOIN change ON change.seq > $1 AND change.seq <= feed.newest \
+             AND feed.newest - $1 <= $2 WHERE feed.number = 1 ORDER BY change.seq",
             &[(&integer(since.0)?, Type::INT8), (&integer(FOLLOWED_MAX)?, Type::INT8)],
         )
         .await?;

@@ -19,10 +19,12 @@ use super::{changes, events, tokens};
 use crate::kept::{CLIENT_STATUSES, ROLES, list_text};
 
 /// A client with its secrets, a row a secret, or one without any.
-const SELECT: &str = "SELECT client.realm, client.id, client.name, subject, status, role, lock, \
-    locked_until, scope, audiences, lifetime_seconds, networks, authentication, claims, proof, \
-    registration, client.created_at, changed_at, revision, secret.id, secret.name, generated, supplied, sealed, \
-    secret.created_at, expires_at, last_used_at";
+const SELECT: &str = "SELECT client.realm, client.id, client.name, client.subject, client.status, \
+    client.role, client.lock, client.locked_until, client.scope, client.audiences, \
+    client.lifetime_seconds, client.networks, client.authentication, client.claims, client.proof, \
+    client.registration, client.created_at, client.changed_at, client.revision, secret.id, \
+    secret.name, secret.generated, secret.supplied, secret.sealed, secret.created_at, \
+    secret.expires_at, secret.last_used_at";
 
 const SECRETS: &str =
     "LEFT JOIN secret ON secret.realm = client.realm AND secret.client_id = client.id";
@@ -139,7 +141,7 @@ pub(super) async fn one(
         .query_typed(
             &format!(
                 "{SELECT} FROM client {SECRETS} WHERE client.realm = $1 AND client.id = $2 \
-                 ORDER BY position"
+                 ORDER BY secret.position"
             ),
             &[(&realm.as_str(), Type::TEXT), (&id.as_str(), Type::TEXT)],
         )
@@ -158,8 +160,9 @@ pub(super) async fn page(
     let rows = connection
         .query_typed(
             &format!(
-                "{SELECT} FROM (SELECT * FROM client WHERE realm = $1 AND id > $2 ORDER BY id \
-                 LIMIT $3) AS client {SECRETS} ORDER BY client.id, position"
+                "{SELECT} FROM client {SECRETS} WHERE client.realm = $1 AND client.id IN \
+                 (SELECT id FROM client WHERE realm = $1 AND id > $2 ORDER BY id LIMIT $3) \
+                 ORDER BY client.id, secret.position"
             ),
             &[
                 (&realm.as_str(), Type::TEXT),

@@ -56,6 +56,13 @@ pub(super) fn newest() -> u32 {
     MIGRATIONS.last().map_or(0, |migration| migration.number)
 }
 
+/// The schema that a program must know at least to work on the database.
+pub(super) async fn needed(client: &Client) -> Result<u32, Trouble> {
+    let sql = "SELECT max(works_from) FROM migration";
+    let needed: Option<i64> = client.query_typed_one(sql, &[]).await?.try_get(0)?;
+    Ok(u32::try_from(needed.unwrap_or(0)).unwrap_or(u32::MAX))
+}
+
 /// From here on nobody else migrates, until the transaction ends.
 async fn begin(client: &Client) -> Result<(), tokio_postgres::Error> {
     client.batch_execute(BEGIN).await?;

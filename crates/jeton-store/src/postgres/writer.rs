@@ -2,6 +2,7 @@
 //! something goes through one task, in order. Nobody is answered before the commit has been.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use jeton_engine::client::{Client, SecretUse};
@@ -17,8 +18,9 @@ use tokio::sync::{Mutex, oneshot, watch};
 use super::connect::{Connections, Lent};
 use super::spent::Spending;
 use super::trouble::Trouble;
-use super::{changes, clients, events, keys, registrations, spent, tokens};
+use super::{changes, clients, events, keys, registrations, schema, spent, tokens};
 use crate::activity::Counts;
+use crate::migrate::refuse_outdated;
 
 /// What is added and never meets anything else: many share one statement.
 pub(super) enum Addition {
@@ -67,6 +69,8 @@ pub(super) struct Desk {
     pub(super) counts: Arc<Counts>,
     /// Whom they tell of changes.
     pub(super) tell: watch::Sender<()>,
+    /// The schema that a program must know to work on the database, as last heard.
+    pub(super) needed: AtomicU32,
 }
 
 /// How many acts may share one commit. Each takes a few steps back and forth, and all of them
@@ -156,7 +160,19 @@ impl Desk {
         }
     }
 
+    /// Takes note of the schema that a program must know to work on the database.
+    pub(super) fn learn(&self, needed: u32) {
+        self.needed.store(needed, Ordering::Relaxed);
+    }
+
+    /// Refuses to go on when a newer program has migrated the database to something that this one
+    /// cannot work on.
+    pub(super) fn refuse_outdated(&self) -> Result<(), StoreError> {
+        refuse_outdated(self.needed.load(Ordering::Relaxed), schema::MIGRATIONS)
+    }
+
     async fn add_all(&self, jobs: &[Job<Addition>]) -> Result<Vec<Outcome>, Refused> {
+        self.refuse_outdated()?;
         let lent = self.connections.lend().await?;
         let outcome = lent.in_time(self.add_on(&lent, jobs)).await;
         let one_is_to_blame = outcome.as_ref().is_err_and(Trouble::is_about_content);
@@ -206,6 +222,7 @@ impl Desk {
     }
 
     async fn spend_all(&self, jobs: &[Job<Spending>]) -> Result<Vec<Outcome>, StoreError> {
+        self.refuse_outdated()?;
         let lent = self.connections.lend().await?;
         let outcome = lent.in_time(self.spend_on(&lent, jobs)).await;
         if outcome.is_err() {
@@ -234,6 +251,7 @@ impl Desk {
     }
 
     async fn act_all(&self, jobs: &[Job<Act>]) -> Result<Vec<Outcome>, StoreError> {
+        self.refuse_outdated()?;
         let lent = self.connections.lend().await?;
         let outcome = lent.in_time(self.act_on(&lent, jobs)).await;
         if outcome.is_err() {

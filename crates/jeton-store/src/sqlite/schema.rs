@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::trouble::Trouble;
 use super::{Location, backup, connect};
 use crate::error::OpenError;
 use crate::migrate::{Applied, Migration, Standing, standing};
@@ -46,7 +47,9 @@ pub(super) fn prepare(
             "a newer jeton has migrated the database; this one works on beside it: end the upgrade"
         );
     }
-    if !standing.missing.is_empty() {
+    if !standing.missing.is_empty()
+        || !remembers_who(connection).map_err(|error| connect::explain(location, &error))?
+    {
         migrate(connection, location, known)?;
     }
     enforce(connection, location)
@@ -59,6 +62,14 @@ pub(super) fn look<'m>(
     known: &'m [Migration],
 ) -> Result<Standing<'m>, OpenError> {
     standing(&location.to_string(), &applied(connection, location)?, known)
+}
+
+/// Refuses to go on when a newer program has migrated the database to something that this one cannot
+/// work on. Asked in the transaction that writes, so that no write comes after such a migration.
+pub(super) fn refuse_outdated(connection: &Connection) -> Result<(), Trouble> {
+    let mut select = connection.prepare_cached("SELECT max(works_from) FROM migration")?;
+    let needed: Option<u32> = select.query_row([], |row| row.get(0))?;
+    Ok(crate::migrate::refuse_outdated(needed.unwrap_or(0), MIGRATIONS)?)
 }
 
 /// Turns foreign keys on, which a migration must do without.
@@ -80,8 +91,8 @@ fn migrate(
     // Only now nobody else can migrate; somebody may just have done so.
     let applied = applied(&transaction, location)?;
     let missing = standing(&place, &applied, known)?.missing;
-    let Some(first) = missing.first() else { return Ok(()) };
-    if let (Location::File(_), false) = (location, applied.is_empty()) {
+    if let (Location::File(_), false, Some(first)) = (location, applied.is_empty(), missing.first())
+    {
         copy(location, first.number)?;
     }
     transaction.execute_batch(REMEMBER).map_err(explain)?;

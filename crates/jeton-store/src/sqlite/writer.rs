@@ -182,6 +182,7 @@ impl Writer {
 /// Does all jobs in one transaction; an error is about all of them, and none was done.
 fn transact(connection: &Connection, jobs: &[Job]) -> Result<Vec<Outcome>, Trouble> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    schema::refuse_outdated(connection)?;
     let mut insert_token = connection.prepare_cached(tokens::INSERT)?;
     let mut insert_event = connection.prepare_cached(events::INSERT)?;
     let mut outcomes = Vec::with_capacity(jobs.len());

@@ -9,5 +9,6 @@ mod crates;
 mod dialects;
 mod documents;
 mod shape;
+mod statements;
 mod tree;
 mod words;
