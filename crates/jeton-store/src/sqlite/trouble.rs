@@ -38,6 +38,13 @@ impl From<Trouble> for StoreError {
                     | ErrorCode::CannotOpen
                     | ErrorCode::ReadOnly,
                 ) => Self::Unreachable(error.to_string()),
+                // Nobody mends that by trying again.
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    Self::Failed(format!(
+                        "the database is damaged ({error}): `jeton database check` tells where; restore \
+                     a backup: `jeton database restore --from FILE`"
+                    ))
+                }
                 _ => Self::Failed(error.to_string()),
             },
         }

@@ -1,5 +1,6 @@
 //! Damage of every kind: found and named by an examination, and never served as if it were nothing.
 
+use jeton_engine::store::StoreError;
 use jeton_store::Problem;
 
 use super::*;
@@ -62,6 +63,35 @@ async fn a_page_of_a_table_or_an_index_is_named() {
         let kind = if name == "token_digest" { "index" } else { "table" };
         let problem = found(&look(&path), &format!("{kind} {name}, page {page}"));
         assert!(problem.remedy.contains("restore"), "{problem:?}");
+    }
+}
+
+fn is_damage<T>(outcome: Result<T, StoreError>) -> bool {
+    matches!(outcome, Err(StoreError::Failed(text)) if text.contains("jeton database check"))
+}
+
+#[tokio::test]
+async fn a_server_that_meets_a_damaged_page_says_so_and_acknowledges_nothing() {
+    // What is read at the start, and what is looked up and written later.
+    let (_directory, path) = place();
+    filled(&path, 300).await;
+    spoil(&path, *pages(&path, "client").last().unwrap());
+    let store = open(&path);
+    assert!(is_damage(store.clients(&main(), None, 10).await));
+    let created = event(EventKind::ClientCreated);
+    assert!(is_damage(store.add_client(&client("new"), &created).await));
+    store.close().await;
+    for name in ["token", "token_digest"] {
+        let (_directory, path) = place();
+        filled(&path, 300).await;
+        spoil(&path, *pages(&path, name).last().unwrap());
+        let store = open(&path);
+        // New ones go to the last page of the table, and of the index by their digests.
+        for number in [65_000, 65_001] {
+            assert!(is_damage(store.keep_token(token(number), None).await), "{name}");
+        }
+        store.close().await;
+        assert!(!look(&path).is_sound());
     }
 }
 
