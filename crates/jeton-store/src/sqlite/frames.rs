@@ -3,6 +3,10 @@
 //! SQLite reads the log as far as the checksums of its frames go, and takes whatever follows for
 //! what a crash left of a commit that nobody was told of. When a commit follows that was made later,
 //! that cannot be: then what is broken was acknowledged once, and must not be passed over in silence.
+//!
+//! Commits whose flush failed are written over by the next, and may leave their ends behind. Each such end
+//! is of one commit, and goes on from nothing that stands before it: the checksums tell them from commits
+//! that were made one after the other.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -86,7 +90,11 @@ fn read(mut file: impl Read) -> io::Result<Log> {
     let mut salts = is_header_whole.then(|| (word(&header, 16), word(&header, 20)));
     let mut log = Log::default();
     let mut broken = (!is_header_whole).then(|| "its header".to_owned());
-    let (mut needed, mut commits_after) = (2, 0);
+    if broken.is_some() {
+        // It may say the wrong order. SQLite takes the machine's own.
+        sum.is_big_endian = cfg!(target_endian = "big");
+    }
+    let mut after = After { needed: 2, commits: 0, sum: (sum.first, sum.second) };
     let mut frame = vec![0; FRAME_HEADER + page];
     let mut number = 0_u64;
     while filled(&mut file, &mut frame)? {
@@ -95,25 +103,44 @@ fn read(mut file: impl Read) -> io::Result<Log> {
         let is_commit = word(&frame, 4) != 0;
         let is_of_now = *salts.get_or_insert(own) == own;
         if broken.is_some() {
-            commits_after += u64::from(is_of_now && is_commit);
-            continue;
+            (sum.first, sum.second) = after.sum;
         }
         sum.add(frame.get(..8).unwrap_or_default());
         sum.add(frame.get(FRAME_HEADER..).unwrap_or_default());
-        if is_of_now && (sum.first, sum.second) == (word(&frame, 16), word(&frame, 20)) {
+        let stored = (word(&frame, 16), word(&frame, 20));
+        let follows = is_of_now && (sum.first, sum.second) == stored;
+        if let Some(broken) = &broken {
+            if !follows {
+                // Another row begins here, perhaps with what is left of a commit.
+                after = After { needed: 2, commits: 0, sum: stored };
+            }
+            after.sum = stored;
+            after.commits += u64::from(is_of_now && is_commit);
+            if after.commits >= after.needed {
+                log.damage = Some(format!(
+                    "{broken} is not what was written, and {} commits come after it",
+                    after.commits
+                ));
+            }
+        } else if follows {
             log.frames = number;
-            continue;
+        } else {
+            broken = Some(format!("its page {number}"));
+            // Broken in its last page, a commit is over; otherwise its own end is still to come.
+            let needed = if is_of_now && is_commit { 1 } else { 2 };
+            after = After { needed, commits: 0, sum: stored };
         }
-        broken = Some(format!("its page {number}"));
-        // Broken in its last page, a commit is over; otherwise its own end is still to come.
-        needed = if is_of_now && is_commit { 1 } else { 2 };
-    }
-    if let Some(broken) = broken.filter(|_| commits_after >= needed) {
-        log.damage = Some(format!(
-            "{broken} is not what was written, and {commits_after} commits come after it"
-        ));
     }
     Ok(log)
+}
+
+/// A row of frames that go on from each other, after one that is broken.
+struct After {
+    /// So many commits in it were not all made before the broken one.
+    needed: u64,
+    commits: u64,
+    /// The checksum that its next frame goes on from.
+    sum: (u32, u32),
 }
 
 /// Reads as much as there is room for; not when there is less.
@@ -144,5 +171,62 @@ impl Sum {
             self.first = self.first.wrapping_add(of([a, b, c, d])).wrapping_add(self.second);
             self.second = self.second.wrapping_add(of([e, f, g, h])).wrapping_add(self.first);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rusqlite::Connection;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// The log of a database at `path` after one more commit, of so many pages.
+    fn log_after(path: &Path, to: &TempDir, pages: i32) -> Vec<u8> {
+        let copy = to.path().join(format!("{pages}.db"));
+        fs::copy(path, &copy).unwrap();
+        fs::copy(path_of(path), path_of(&copy)).unwrap();
+        let connection = Connection::open(&copy).unwrap();
+        connection.execute("INSERT INTO load VALUES (randomblob(?1))", [pages * 4096]).unwrap();
+        fs::read(path_of(&copy)).unwrap()
+    }
+
+    #[test]
+    fn what_failed_commits_leave_behind_is_no_damage_and_a_broken_commit_is() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("jeton.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE load (bytes BLOB)")
+            .unwrap();
+        let frames = look(&path).unwrap().frames;
+
+        // Each begins where the others do, as after a flush that failed.
+        let mut left = log_after(&path, &directory, 40);
+        for pages in [20, 10, 5] {
+            let over = log_after(&path, &directory, pages);
+            left[..over.len()].copy_from_slice(&over);
+        }
+        fs::write(path_of(&path), &left).unwrap();
+        let log = look(&path).unwrap();
+        assert_eq!(log.damage, None);
+        assert!(log.frames > frames + 4);
+
+        // Commits that were made one after the other.
+        let whole = directory.path().join("whole.db");
+        let connection = Connection::open(&whole).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE load (n)").unwrap();
+        for _ in 0..4 {
+            connection.execute("INSERT INTO load VALUES (1)", []).unwrap();
+        }
+        assert_eq!(look(&whole).unwrap().damage, None);
+        let mut bytes = fs::read(path_of(&whole)).unwrap();
+        let second = HEADER + FRAME_HEADER + 4096;
+        bytes[second + FRAME_HEADER + 100] ^= 1;
+        fs::write(path_of(&whole), &bytes).unwrap();
+        let log = look(&whole).unwrap();
+        assert!(log.damage.is_some_and(|damage| damage.contains("its page 2")));
     }
 }
