@@ -186,21 +186,11 @@ impl Server {
             None => Stage::begin(|stop| listen(door, Arc::clone(&front), limits, grace, stop)),
             Some(traced) => Stage::begin(|stop| listen(door, traced, limits, grace, stop)),
         };
-        let operators = Stage::begin(|stop| {
-            listen(
-                // Health is asked for until the end.
-                Door {
-                    socket: listeners.admin,
-                    tls: None,
-                    connections: of_admin,
-                    draining: watch::channel(false).1,
-                },
-                Arc::clone(&admin),
-                operators_limits,
-                Duration::from_secs(1),
-                stop,
-            )
-        });
+        // Health is asked for until the end.
+        let (socket, connections, draining) = (listeners.admin, of_admin, watch::channel(false).1);
+        let door = Door { socket, tls: None, connections, draining };
+        let (answers, grace) = (Arc::clone(&admin), Duration::from_secs(1));
+        let operators = Stage::begin(|stop| listen(door, answers, operators_limits, grace, stop));
         let upkeep = Stage::begin(|stop| Arc::clone(&engine).upkeep(until_true(stop)));
         let mut stages = vec![public, operators, upkeep];
         stages.extend(traces.map(|traces| Stage::begin(|stop| traces.export(stop))));
