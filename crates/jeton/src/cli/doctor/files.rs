@@ -41,7 +41,7 @@ pub(super) fn examine(config: &Config, file: &Path) -> Vec<Finding> {
     findings.dedup();
     if findings.is_empty() {
         let what = "nobody but their owner can read what is secret or change what is obeyed";
-        findings.push(Finding::ok("files", file.parent().unwrap_or(file).display(), what));
+        findings.push(Finding::ok("files", file.display(), what));
     }
     findings
 }
