@@ -14,6 +14,7 @@ mod counts;
 mod debts;
 mod deciding;
 pub mod dpop;
+mod forgetting;
 mod gcra;
 mod grant;
 mod guesses;

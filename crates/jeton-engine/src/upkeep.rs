@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::engine::{Engine, Parts};
 use crate::error::Fault;
+use crate::forgetting::Forgetting;
 use crate::live::KEPT_LONGER;
 use crate::reach::{FOLLOWED_WITHIN, Way};
 use crate::store::{Change, Changed, Horizon, Revision};
@@ -200,14 +201,15 @@ impl Engine {
     async fn remove_expired(&self) {
         let mut ticks = interval(REMOVAL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut forgetting = Forgetting::default();
         loop {
             ticks.tick().await;
             self.slow_hash.rest();
+            let now = forgetting.time(&self.parts.clock);
             for state in self.realms.load().values() {
-                state.memory.forget_expired(self.parts.clock.now());
+                state.memory.forget_expired(now);
             }
             while self.reach.keep().is_ok() {
-                let now = self.parts.clock.now();
                 let before = Horizon {
                     tokens: now.minus(KEPT_LONGER),
                     events: now.minus(self.parts.settings.events_kept_for),
