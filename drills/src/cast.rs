@@ -19,10 +19,12 @@ pub(crate) enum Realm {
     Jwt,
     /// Sealed ones, which need no row.
     Sealed,
+    /// JWTs, so many a minute: not in every configuration.
+    Limited,
 }
 
 impl Realm {
-    /// All of them.
+    /// Those that are in every configuration.
     pub(crate) const ALL: [Self; 3] = [Self::Stored, Self::Jwt, Self::Sealed];
 
     /// Its name, which is also its path.
@@ -31,6 +33,7 @@ impl Realm {
             Self::Stored => "stored",
             Self::Jwt => "jwt",
             Self::Sealed => "sealed",
+            Self::Limited => "limited",
         }
     }
 }

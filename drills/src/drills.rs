@@ -1,11 +1,17 @@
 //! The drills there are: one row each, and one file each beside this one.
 
 mod away;
+mod bad_reload;
+mod clock_jump;
 mod crowd;
 mod cut;
 mod disk;
+mod key_rotation;
 mod kill;
+mod kill_nodes;
 mod overload;
+mod revocation;
+mod rolling_restart;
 mod slow;
 
 use std::future::Future;
@@ -77,6 +83,42 @@ pub(crate) const DRILLS: &[Drill] = &[
         about: "kill -9 of a server on PostgreSQL under load, at random moments",
         needs: &["postgres"],
         run: |terms| Box::pin(kill::postgres(terms)),
+    },
+    Drill {
+        name: "kill-nodes",
+        about: "kill -9 of any of three servers under load, and of their PostgreSQL",
+        needs: &["postgres"],
+        run: |terms| Box::pin(kill_nodes::kill_nodes(terms)),
+    },
+    Drill {
+        name: "revocation",
+        about: "how long until every server obeys what was taken back, also one that was frozen",
+        needs: &["postgres"],
+        run: |terms| Box::pin(revocation::revocation(terms)),
+    },
+    Drill {
+        name: "rolling-restart",
+        about: "every server behind HAProxy and behind nginx is restarted under load",
+        needs: &["postgres", "haproxy", "nginx"],
+        run: |terms| Box::pin(rolling_restart::rolling_restart(terms)),
+    },
+    Drill {
+        name: "bad-reload",
+        about: "configurations of every bad kind are read again under load, then a good one",
+        needs: &[],
+        run: |terms| Box::pin(bad_reload::bad_reload(terms)),
+    },
+    Drill {
+        name: "key-rotation",
+        about: "keys are rotated under load while verifiers keep their JWK sets as long as they may",
+        needs: &["postgres"],
+        run: |terms| Box::pin(key_rotation::key_rotation(terms)),
+    },
+    Drill {
+        name: "clock-jump",
+        about: "the clock on the wall jumps ahead beyond every life, and back",
+        needs: &[],
+        run: |terms| Box::pin(clock_jump::clock_jump(terms)),
     },
     Drill {
         name: "failed-fsync",

@@ -25,6 +25,7 @@ mod process;
 mod report;
 mod requests;
 mod tally;
+mod wall_clock;
 
 use std::process::ExitCode;
 use std::time::Instant;

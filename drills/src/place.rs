@@ -147,7 +147,7 @@ format = "json"
 # The drills ask with wrong secrets and used assertions on purpose, all from one address.
 [guesses]
 free = 1000000
-per_second = 1000000
+per_second = 1
 [realm.stored]
 issuer = "{ISSUERS}/stored"
 dialects = ["fuuffy"]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use tokio::task::JoinSet;
@@ -53,7 +53,8 @@ pub(crate) async fn check(
     tokio::time::sleep(super::OBEYED_WITHIN).await;
     for server in servers {
         ask_about_tokens(oracle, cast, *server).await?;
-        try_assertions_again(oracle, cast, *server).await?;
+        try_assertions_again(oracle, *server).await?;
+        try_fresh_assertions(oracle, cast, *server).await?;
         ask_for_tokens(oracle, cast, *server).await?;
     }
     let found = oracle.found();
@@ -67,7 +68,15 @@ pub(crate) async fn check(
     Ok(())
 }
 
-async fn ask_about_tokens(oracle: &Arc<Oracle>, cast: &Arc<Cast>, server: Server) -> Result<()> {
+/// Every token is what it has to be, on this server.
+///
+/// # Errors
+/// When the server does not answer at all.
+pub(crate) async fn ask_about_tokens(
+    oracle: &Arc<Oracle>,
+    cast: &Arc<Cast>,
+    server: Server,
+) -> Result<()> {
     let tokens: Arc<[Asked]> = oracle.all().into();
     let mut askers = JoinSet::new();
     for first in 0..CONNECTIONS {
@@ -110,8 +119,11 @@ async fn insist<T>(
     bail!("a server does not answer when everything is well again: {last}")
 }
 
-/// No assertion that got a token gets another; a fresh one does.
-async fn try_assertions_again(oracle: &Oracle, cast: &Cast, server: Server) -> Result<()> {
+/// No assertion that got a token gets another.
+///
+/// # Errors
+/// When the server does not answer at all.
+pub(crate) async fn try_assertions_again(oracle: &Oracle, server: Server) -> Result<()> {
     let status = |answer: &crate::http::Answer| (answer.status < 500).then_some(answer.status);
     let mut connection = Connection::to(server.address, PATIENCE);
     let spent = oracle.assertions();
@@ -121,9 +133,16 @@ async fn try_assertions_again(oracle: &Oracle, cast: &Cast, server: Server) -> R
             oracle.accepted_twice(format!("an assertion of client {client} on {server:?}"));
         }
     }
-    // Another for every server: what one has seen is used up for all.
-    let own = server.number.map_or_else(|| server.address.port().into(), |number| number + 1);
-    let mut chance = Chance::new(u64::try_from(own).unwrap_or_default());
+    Ok(())
+}
+
+/// Whoever has a key gets a token by it.
+async fn try_fresh_assertions(oracle: &Oracle, cast: &Cast, server: Server) -> Result<()> {
+    let status = |answer: &crate::http::Answer| (answer.status < 500).then_some(answer.status);
+    let mut connection = Connection::to(server.address, PATIENCE);
+    // Fresh whenever it is asked, so not by the seed.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut chance = Chance::new(u64::from(now.subsec_nanos()) ^ now.as_secs());
     for client in cast.with_key().into_iter().filter(|client| oracle.is_well(*client)) {
         let (id, lifetime) = (chance.number(), Duration::from_secs(60));
         let assertion = sign(cast, client, id, lifetime)?;
