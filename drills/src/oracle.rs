@@ -119,6 +119,17 @@ impl Oracle {
         known.asked(number)
     }
 
+    /// A token that nobody has asked to revoke.
+    pub(crate) fn held(&self, chance: &mut Chance) -> Option<Asked> {
+        let known = self.known.lock();
+        let first = chance.below(known.tokens.len());
+        let numbers = (first..known.tokens.len()).chain(0..first);
+        let is_held = |number: &usize| {
+            known.tokens.get(*number).is_some_and(|token| token.life == Life::Held)
+        };
+        numbers.into_iter().find(is_held).and_then(|number| known.asked(number))
+    }
+
     /// All tokens, as they are known now.
     pub(crate) fn all(&self) -> Vec<Asked> {
         let known = self.known.lock();

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 use super::trouble::Trouble;
 use super::{Location, SqliteSettings, frames, restore};
@@ -84,6 +84,13 @@ fn writing(location: &Location, settings: &SqliteSettings) -> rusqlite::Result<C
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?,
     };
+    // SQLite opens what it may only read all the same, and would say so at each write, for ever.
+    if connection.is_readonly(MAIN_DB)? {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY),
+            Some("the file can only be read".to_owned()),
+        ));
+    }
     connection.busy_timeout(settings.patience)?;
     use_log(&connection, settings.patience)?;
     // FULL: a commit is on the disk before anybody is told of it. Checkpoints are not made by

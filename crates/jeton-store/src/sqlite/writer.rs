@@ -220,9 +220,10 @@ fn keep_token(
 fn isolate(connection: &Connection, write: &Write) -> Result<Outcome, Trouble> {
     connection.prepare_cached("SAVEPOINT one")?.execute([])?;
     let outcome = write.perform(connection);
-    // After some errors SQLite has rolled back everything: then everything has failed.
+    // After some errors SQLite has rolled back everything: then everything has failed. And where the
+    // disk is to blame, the connection has to be mended before it is of use again.
     if let Err(trouble) = outcome {
-        if connection.is_autocommit() {
+        if connection.is_autocommit() || is_about_the_disk(&trouble) {
             return Err(trouble);
         }
         connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
@@ -231,6 +232,11 @@ fn isolate(connection: &Connection, write: &Write) -> Result<Outcome, Trouble> {
     }
     connection.prepare_cached("RELEASE one")?.execute([])?;
     Ok(outcome.map_err(StoreError::from))
+}
+
+fn is_about_the_disk(trouble: &Trouble) -> bool {
+    let codes = [ErrorCode::SystemIoFailure, ErrorCode::ReadOnly, ErrorCode::CannotOpen];
+    matches!(trouble, Trouble::Sqlite(error) if error.sqlite_error_code().is_some_and(|code| codes.contains(&code)))
 }
 
 impl Write {
