@@ -45,6 +45,32 @@ pub(crate) fn take(session: &mut Session) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How resident memory grows from the end of the first minute under load to the end of the last, in per cent.
+pub(crate) fn soak(session: &mut Session, minutes: u64) -> anyhow::Result<()> {
+    let names = ["growth", "sealed", "stored-64", "introspect-jwt", "forward-auth", "dpop"];
+    let kit = session.kit(Store::Sqlite, 10_000)?;
+    let process = kit.serve(SERVER_CORE, false)?;
+    let mut first = 0.0;
+    for minute in 0..minutes {
+        // All of them in each minute, so that what is full after the first stays comparable.
+        for name in names {
+            let row = row(name, 64, 10_000)?;
+            let mut subject = Bench { kit, row: &row, process: &process }.subject()?;
+            let window = Duration::from_secs(60) / names.len() as u32;
+            load(&mut subject, Pace::Closed, Duration::ZERO, window)?;
+        }
+        let resident = process.usage().resident_bytes as f64 / MIB;
+        eprintln!("after minute {}: {resident:.1} MiB", minute + 1);
+        if minute == 0 {
+            first = resident;
+        }
+    }
+    let last = process.usage().resident_bytes as f64 / MIB;
+    let name = format!("growth of resident memory over {minutes} minutes of load");
+    session.report.figure(&name, (last / first - 1.0) * 100.0, "%", Some(10.0));
+    Ok(())
+}
+
 fn row(name: &str, count: usize, clients: usize) -> anyhow::Result<Row> {
     let rows = read(include_str!("../rows.toml"))?;
     let row = rows.into_iter().find(|row| row.name == name).context("a row was renamed")?;

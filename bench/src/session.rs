@@ -36,6 +36,9 @@ pub(crate) struct RunArguments {
     /// Only rows of jeton's: no peers, no start, no memory, no second core.
     #[arg(long)]
     rows_only: bool,
+    /// Also load one server for so many minutes, and tell how its memory grows.
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<u64>,
     /// Where peers are installed, and kept.
     #[arg(long, default_value = ".cache/tools/peers")]
     tools: PathBuf,
@@ -78,6 +81,9 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     }
     if everything {
         figures::take(&mut session)?;
+    }
+    if let Some(minutes) = arguments.soak {
+        figures::soak(&mut session, minutes)?;
     }
     for (name, peer) in &peers {
         if everything || peer_names.contains(name) {
@@ -197,7 +203,8 @@ impl Session {
         };
         self.ours.extend(running.process.family());
         for row in peer.rows() {
-            let measured = running.measure(row, &self.floor, self.lengths);
+            // Some answer in half a second: short windows would find nothing.
+            let measured = running.measure(row, &self.floor, Lengths::FULL);
             let line = match measured {
                 Ok(measured) => {
                     self.floors.extend(&measured.floors);

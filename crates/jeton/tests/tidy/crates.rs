@@ -19,7 +19,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 const OUTSIDE: &[&str] = &["bench", "drills"];
 
 /// Tests of the left column may use the right one as well: the engine's run on a real store.
-const TESTS_MAY_KNOW: &[(&str, &[&str])] = &[("jeton-engine", &["jeton-store"])];
+const TESTS_MAY_KNOW: &[(&str, &[&str])] =
+    &[("jeton-engine", &["jeton-store"]), ("bench", &["jeton-dialect", "jeton-store"])];
 
 #[test]
 fn crates_know_only_what_lies_to_their_right() {
