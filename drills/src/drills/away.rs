@@ -23,6 +23,10 @@ use crate::tally::Latencies;
 /// Once the database takes connections, everything is well again within this.
 const WELL_WITHIN: Duration = Duration::from_secs(5);
 
+/// Until so long after a fault servers may say of a token that it holds: a little more than the second
+/// within which everything is obeyed.
+const NOTICED_AFTER: Duration = Duration::from_millis(1100);
+
 /// Two servers on a database.
 struct Scene {
     nodes: Vec<Node>,
@@ -97,7 +101,7 @@ pub(crate) async fn restart(terms: Terms) -> Result<Report> {
             1 => postgres.stop("immediate").await?,
             _ => postgres.kill().await?,
         }
-        sleep(Duration::from_millis(300)).await;
+        sleep(NOTICED_AFTER).await;
         scene.ask_while_away(round, &mut findings).await?;
         sleep(scene.chance.between(Duration::ZERO, terms.seconds(1, 8))).await;
         postgres.start().await?;
@@ -146,8 +150,7 @@ pub(crate) async fn failover(terms: Terms) -> Result<Report> {
             _ => format!("postgres_stop_member {primary} fast"),
         };
         database.order(&fault).await?;
-        // A server on one that is frozen finds out within a second.
-        sleep(Duration::from_millis(if round % 3 == 1 { 1500 } else { 300 })).await;
+        sleep(NOTICED_AFTER).await;
         scene.ask_while_away(round, &mut findings).await?;
         database.order(&format!("postgres_promote {standby}")).await?;
         if round % 3 == 1 {
