@@ -260,7 +260,8 @@ impl<'a> Generator<'a> {
         if right {
             self.seen += 1;
             let keep = self.plan.keep;
-            if self.seen.is_multiple_of(keep.one_in) && self.outcome.bodies.len() < keep.most {
+            if (self.seen - 1).is_multiple_of(keep.one_in) && self.outcome.bodies.len() < keep.most
+            {
                 self.outcome.bodies.push(body.to_vec());
             }
             if let (true, Some(asked)) = (self.counting, wire.asked) {
