@@ -1,6 +1,8 @@
 //! What an examination of a database finds, and how the work on a whole one tells how far it is.
 
 use jeton_engine::clock::Time;
+use jeton_engine::master_key::MasterKey;
+use jeton_engine::name::{ClientId, KeyId, RealmName, SecretId};
 
 use crate::error::OpenError;
 
@@ -27,6 +29,8 @@ pub struct Examined {
     pub log_pages: u64,
     /// What is wrong with it; nothing, if it is sound.
     pub problems: Vec<Problem>,
+    /// What was not looked at, and how it can be.
+    pub unseen: Vec<Problem>,
 }
 
 /// Something that is wrong with a database.
@@ -38,6 +42,20 @@ pub struct Problem {
     pub what: String,
     /// What to do about it.
     pub remedy: &'static str,
+}
+
+/// What to do about a row that means nothing.
+pub(crate) const REWRITE: &str = "another program or another version wrote it: mend or delete the \
+    row, or restore a backup";
+const FIND_KEY: &str = "name the master key it was made under in [storage]; if that is lost, make \
+    new keys and secrets";
+
+/// What is encrypted under the master key.
+pub(crate) enum Sealed {
+    /// A signing key.
+    Key(RealmName, KeyId, Vec<u8>),
+    /// A client's secret.
+    Secret(RealmName, ClientId, SecretId, Box<[u8]>),
 }
 
 /// More problems than this are not told: they have one cause.
@@ -57,6 +75,7 @@ impl Examined {
             bytes: 0,
             log_pages: 0,
             problems: Vec::new(),
+            unseen: Vec::new(),
         }
     }
 
@@ -69,6 +88,25 @@ impl Examined {
     pub(crate) fn note(&mut self, problem: Problem) {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(problem);
+        }
+    }
+
+    /// Opens what is encrypted, when there is a master key.
+    pub(crate) fn open(&mut self, master_key: Option<&MasterKey>, sealed: &Sealed) {
+        self.sealed += 1;
+        let Some(master_key) = master_key else { return };
+        let (table, opened) = match sealed {
+            Sealed::Key(realm, id, sealed) => ("signing_key", master_key.open(realm, id, sealed)),
+            Sealed::Secret(realm, client_id, id, sealed) => {
+                ("secret", master_key.open_secret(realm, client_id, id, sealed))
+            }
+        };
+        match opened {
+            Ok(_) => self.opened += 1,
+            Err(fault) => {
+                let (place, what) = (format!("table {table}"), fault.to_string());
+                self.note(Problem { place, what, remedy: FIND_KEY });
+            }
         }
     }
 }

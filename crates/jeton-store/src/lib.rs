@@ -21,7 +21,7 @@ pub use examined::{CopyError, Examined, Existing, Problem, Progress, Tell};
 pub use look::{Look, Schema};
 pub use postgres::{
     AddressError, PostgresAddress, PostgresFacts, PostgresLook, PostgresSettings, PostgresStore,
-    TransferError, TransferProgress, TransferStage, transfer,
+    TransferError, TransferProgress, TransferStage, examine as examine_postgres, transfer,
 };
 pub use sqlite::{
     Location, Restored, SqliteLook, SqliteSettings, SqliteStore, back_up, examine, restore,

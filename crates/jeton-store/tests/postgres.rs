@@ -11,6 +11,8 @@ use jeton_engine::store::{Change, Changed, Revision, Store, StoreError};
 use jeton_store::{PostgresAddress, PostgresSettings, PostgresStore};
 use tokio::time::{Instant, sleep, timeout};
 
+#[path = "postgres/checking.rs"]
+mod checking;
 #[path = "postgres/moving.rs"]
 mod moving;
 #[path = "postgres/opening.rs"]

@@ -91,7 +91,9 @@ fn revision(row: &Row) -> Result<Revision, Trouble> {
     Ok(Revision(u64::try_from(newest).unwrap_or(0)))
 }
 
-fn read(row: &Row) -> Result<Option<Change>, Trouble> {
+/// A change, of a row whose second to fourth columns are its kind, realm and subject; nothing when this
+/// binary does not know it.
+pub(super) fn read(row: &Row) -> Result<Option<Change>, Trouble> {
     let realm: Option<&str> = row.try_get(2)?;
     let subject: Option<&str> = row.try_get(3)?;
     let client_id = || subject.and_then(|text| text.parse::<ClientId>().ok());

@@ -313,7 +313,8 @@ async fn told(
     Ok(1)
 }
 
-fn read(columns: &mut Columns<'_>, realm: &RealmName) -> Result<Client, Trouble> {
+/// A client without its secrets, of [`CLIENT_COLUMNS`] columns.
+pub(super) fn read(columns: &mut Columns<'_>, realm: &RealmName) -> Result<Client, Trouble> {
     columns.pass(1);
     Ok(Client {
         realm: realm.clone(),
@@ -350,7 +351,8 @@ fn read_lock(columns: &mut Columns<'_>) -> Result<Lock, Trouble> {
     Ok(columns.time_if_any()?.map_or(lock, Lock::Until))
 }
 
-fn read_secret(columns: &mut Columns<'_>) -> Result<Option<Secret>, Trouble> {
+/// A client's secret, if the row tells of one.
+pub(super) fn read_secret(columns: &mut Columns<'_>) -> Result<Option<Secret>, Trouble> {
     let Some(id) = columns.parsed_if_any()? else { return Ok(None) };
     Ok(Some(Secret {
         id,

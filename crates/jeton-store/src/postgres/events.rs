@@ -10,6 +10,9 @@ use tokio_postgres::{Client, Row};
 use super::row::Columns;
 use super::trouble::Trouble;
 
+/// What [`read`] reads.
+pub(super) const COLUMNS: &str = "realm, reference, at, kind, client_id, source, detail";
+
 /// Keeps events, in their order.
 pub(super) async fn keep(client: &Client, events: &[&Event]) -> Result<u64, Trouble> {
     if events.is_empty() {
@@ -46,15 +49,15 @@ pub(super) async fn keep(client: &Client, events: &[&Event]) -> Result<u64, Trou
 pub(super) async fn one(client: &Client, reference: Reference) -> Result<Option<Event>, Trouble> {
     let row = client
         .query_typed_opt(
-            "SELECT realm, reference, at, kind, client_id, source, detail FROM event \
-             WHERE reference = $1 ORDER BY seq DESC LIMIT 1",
+            &format!("SELECT {COLUMNS} FROM event WHERE reference = $1 ORDER BY seq DESC LIMIT 1"),
             &[(&reference.as_str(), Type::TEXT)],
         )
         .await?;
     row.as_ref().map(read).transpose()
 }
 
-fn read(row: &Row) -> Result<Event, Trouble> {
+/// An event, of its [`COLUMNS`].
+pub(super) fn read(row: &Row) -> Result<Event, Trouble> {
     let mut columns = Columns::new("event", row);
     Ok(Event {
         realm: columns.parsed()?,

@@ -14,6 +14,10 @@ use super::trouble::{Trouble, is_duplicate};
 use super::{changes, events};
 use crate::kept::KEY_STATUSES;
 
+/// What [`read`] reads.
+pub(super) const COLUMNS: &str = "realm, id, algorithm, status, sealed, public_jwk, created_at, \
+    activated_at, retired_at";
+
 /// Adds a key; an active one takes the place of the one before it.
 pub(super) async fn add(client: &Client, key: &KeyRecord, event: &Event) -> Result<u64, Trouble> {
     if key.status == KeyStatus::Active {
@@ -148,8 +152,7 @@ pub(super) async fn delete(
 pub(super) async fn all(client: &Client, realm: &RealmName) -> Result<Vec<KeyRecord>, Trouble> {
     let rows = client
         .query_typed(
-            "SELECT realm, id, algorithm, status, sealed, public_jwk, created_at, activated_at, \
-             retired_at FROM signing_key WHERE realm = $1 ORDER BY created_at, seq",
+            &format!("SELECT {COLUMNS} FROM signing_key WHERE realm = $1 ORDER BY created_at, seq"),
             &[(&realm.as_str(), Type::TEXT)],
         )
         .await?;
@@ -182,7 +185,8 @@ async fn told(client: &Client, realm: &RealmName, event: &Event) -> Result<u64, 
     Ok(1)
 }
 
-fn read(row: &Row) -> Result<KeyRecord, Trouble> {
+/// A key, of its [`COLUMNS`].
+pub(super) fn read(row: &Row) -> Result<KeyRecord, Trouble> {
     let mut columns = Columns::new("signing_key", row);
     Ok(KeyRecord {
         realm: columns.parsed()?,

@@ -16,7 +16,8 @@ use super::trouble::{Trouble, is_duplicate};
 use super::{clients, events};
 use crate::admitted;
 
-const COLUMNS: &str = "realm, id, digest, scope, uses_left, created_at, expires_at";
+/// What [`read`] reads.
+pub(super) const COLUMNS: &str = "realm, id, digest, scope, uses_left, created_at, expires_at";
 
 /// Adds a client that registered itself and uses its token once, or does nothing.
 pub(super) async fn register(
@@ -135,7 +136,8 @@ pub(super) async fn delete(
     Ok(deleted)
 }
 
-fn read(row: &Row) -> Result<InitialAccessToken, Trouble> {
+/// An initial access token, of its [`COLUMNS`].
+pub(super) fn read(row: &Row) -> Result<InitialAccessToken, Trouble> {
     let mut columns = Columns::new("initial_access_token", row);
     Ok(InitialAccessToken {
         realm: columns.parsed()?,

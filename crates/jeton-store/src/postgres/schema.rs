@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Row};
 use super::connect::Connections;
 use super::trouble::{Trouble, explain};
 use crate::error::OpenError;
-use crate::migrate::{Applied, Migration, standing};
+use crate::migrate::{Applied, Migration, Standing, standing};
 
 /// Every schema there ever was, in order.
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
@@ -81,6 +81,22 @@ pub(super) async fn missing<'k>(
     client: &Client,
     known: &'k [Migration],
 ) -> Result<&'k [Migration], OpenError> {
+    let standing = look(place, client, known).await?;
+    if standing.is_ahead {
+        tracing::warn!(
+            database = place,
+            "a newer jeton has migrated the database; this one works on beside it: end the upgrade"
+        );
+    }
+    Ok(standing.missing)
+}
+
+/// How the database stands to the `known` schemas.
+pub(super) async fn look<'k>(
+    place: &str,
+    client: &Client,
+    known: &'k [Migration],
+) -> Result<Standing<'k>, OpenError> {
     let unusable = |error: tokio_postgres::Error| OpenError::Unusable {
         place: place.to_owned(),
         reason: explain(&error),
@@ -92,20 +108,13 @@ pub(super) async fn missing<'k>(
     let is_ours: bool = row.try_get(0).map_err(unusable)?;
     if !is_ours {
         let count: i64 = row.try_get(1).map_err(unusable)?;
-        return if count == 0 { Ok(known) } else { Err(foreign()) };
+        return if count == 0 { standing(place, &[], known) } else { Err(foreign()) };
     }
     let remembered = "SELECT number, checksum, works_from FROM migration ORDER BY number";
     let rows = client.query_typed(remembered, &[]).await.map_err(|_| foreign())?;
     let applied: Vec<Applied> =
         rows.iter().map(read).collect::<Result<_, _>>().map_err(unusable)?;
-    let standing = standing(place, &applied, known)?;
-    if standing.is_ahead {
-        tracing::warn!(
-            database = place,
-            "a newer jeton has migrated the database; this one works on beside it: end the upgrade"
-        );
-    }
-    Ok(standing.missing)
+    standing(place, &applied, known)
 }
 
 fn read(row: &Row) -> Result<Applied, tokio_postgres::Error> {

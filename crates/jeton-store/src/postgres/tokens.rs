@@ -16,7 +16,8 @@ use super::trouble::Trouble;
 use super::{changes, events};
 use crate::kept::{FORMATS, list_text};
 
-const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scope, audiences, \
+/// What [`read`] reads.
+pub(super) const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scope, audiences, \
     confirmation, issued_at, expires_at, revoked_at";
 
 /// Leaves out the tokens that went with their client.
@@ -317,7 +318,8 @@ pub(super) async fn delete_of_client(
     Ok(())
 }
 
-fn read(row: &Row) -> Result<TokenRecord, Trouble> {
+/// A token, of its [`COLUMNS`].
+pub(super) fn read(row: &Row) -> Result<TokenRecord, Trouble> {
     let mut columns = Columns::new("token", row);
     Ok(TokenRecord {
         realm: columns.parsed()?,

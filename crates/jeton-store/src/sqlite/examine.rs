@@ -7,7 +7,7 @@ use std::path::Path;
 use jeton_engine::client::SecretDigest;
 use jeton_engine::clock::Time;
 use jeton_engine::master_key::MasterKey;
-use jeton_engine::name::{ClientId, KeyId, RealmName, SecretId};
+use jeton_engine::name::{ClientId, RealmName};
 use jeton_engine::store::StoreError;
 use rusqlite::{Connection, ErrorCode, Row};
 
@@ -15,15 +15,11 @@ use super::trouble::Trouble;
 use super::{Location, changes, clients, connect, events, frames, keys, registrations, schema};
 use super::{tokens, viewer};
 use crate::error::OpenError;
-use crate::examined::{Examined, Problem, Progress, Tell};
+use crate::examined::{Examined, Problem, Progress, REWRITE, Sealed, Tell};
 
 const RESTORE: &str = "restore a backup: jeton database restore --from FILE";
 const REINDEX: &str = "the rows are there: stop jeton and make the index anew with SQLite's own \
     REINDEX, or restore a backup: jeton database restore --from FILE";
-const REWRITE: &str = "another program or another version wrote it: mend or delete the row, or \
-    restore a backup";
-const FIND_KEY: &str = "name the master key it was made under in [storage]; if that is lost, make \
-    new keys and secrets";
 const KEEP_LOG: &str = "keep copies of the database and its log, then restore a backup: jeton \
     database restore --from FILE";
 
@@ -237,7 +233,9 @@ impl Examination<'_> {
                 match read(row) {
                     Ok((at, sealed)) => {
                         self.examined.newest = self.examined.newest.max(at);
-                        sealed.into_iter().for_each(|sealed| self.open(&sealed));
+                        if let Some(sealed) = sealed {
+                            self.examined.open(self.master_key, &sealed);
+                        }
                     }
                     Err(trouble) => {
                         let what = StoreError::from(trouble).to_string();
@@ -258,25 +256,6 @@ impl Examination<'_> {
         self.examined.tables.push((name, done));
     }
 
-    /// Opens what is encrypted under the master key.
-    fn open(&mut self, sealed: &Sealed) {
-        self.examined.sealed += 1;
-        let Some(master_key) = self.master_key else { return };
-        let (table, opened) = match sealed {
-            Sealed::Key(realm, id, sealed) => ("signing_key", master_key.open(realm, id, sealed)),
-            Sealed::Secret(realm, client_id, id, sealed) => {
-                ("secret", master_key.open_secret(realm, client_id, id, sealed))
-            }
-        };
-        match opened {
-            Ok(_) => self.examined.opened += 1,
-            Err(fault) => {
-                let (place, what) = (format!("table {table}"), fault.to_string());
-                self.examined.note(Problem { place, what, remedy: FIND_KEY });
-            }
-        }
-    }
-
     /// Whether numbers were given that the database does not remember: they would be given again.
     fn numbers(&mut self) {
         for table in ["signing_key", "token", "change"] {
@@ -294,12 +273,6 @@ impl Examination<'_> {
             }
         }
     }
-}
-
-/// What is encrypted under the master key.
-enum Sealed {
-    Key(RealmName, KeyId, Vec<u8>),
-    Secret(RealmName, ClientId, SecretId, Box<[u8]>),
 }
 
 fn realm(row: &Row<'_>) -> Result<RealmName, Trouble> {

@@ -24,6 +24,17 @@ impl Place {
         Self { name, url, drop }
     }
 
+    /// A database, for what belongs to one as a whole.
+    pub(crate) async fn database() -> Self {
+        let name = fresh_name();
+        connect(&server()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let server = server();
+        let (before, _) = server.rsplit_once('/').unwrap();
+        let url = format!("{before}/{name}?application_name=jeton");
+        let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        Self { name, url, drop }
+    }
+
     /// A database, to be reached through the pooler.
     pub(crate) async fn pooled_database() -> Self {
         let name = fresh_name();

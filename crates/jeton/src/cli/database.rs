@@ -40,6 +40,7 @@ Examples:
     /// Read the whole database and tell everything that is wrong with it
     #[command(
         after_help = "Servers may run meanwhile; nothing is changed. Exit code 1 when something is wrong.
+PostgreSQL's pages and indexes are looked at where its extension amcheck is installed.
 
 Examples:
   jeton database check
@@ -67,7 +68,7 @@ pub(super) async fn run(
     match command {
         DatabaseCommand::Backup(backup) => backup::back_up(&backup, explicit, output),
         DatabaseCommand::Restore(restore) => backup::restore(&restore, explicit, output),
-        DatabaseCommand::Check(check) => backup::check(&check, explicit, output),
+        DatabaseCommand::Check(check) => backup::check(check, explicit, output).await,
         DatabaseCommand::Migrate(migrate) => migrate::run(migrate, explicit, output).await,
     }
 }

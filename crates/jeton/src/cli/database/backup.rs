@@ -1,4 +1,5 @@
-//! `jeton database backup | restore | check`: a whole SQLite database, copied, put back, looked through.
+//! `jeton database backup | restore | check`: a whole SQLite database, copied, put back, looked through;
+//! a PostgreSQL database only the last.
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ pub(in crate::cli) struct Restore {
 /// Which database.
 #[derive(Args, Debug, Clone)]
 pub(in crate::cli) struct Check {
-    /// A backup; the configuration's database when left out
+    /// A backup, which is a SQLite database; the configuration's database when left out
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -119,15 +120,25 @@ pub(super) fn restore(
 }
 
 /// Looks through the database.
-pub(super) fn check(check: &Check, explicit: Option<&Path>, output: Output) -> Result<(), Failure> {
+pub(super) async fn check(
+    check: Check,
+    explicit: Option<&Path>,
+    output: Output,
+) -> Result<(), Failure> {
     let storage = open::load_config(explicit)?.storage;
-    let place = match &check.file {
-        Some(file) => file,
-        None => file(&storage, "check")?,
+    let master_key = || existing_key(&storage, &check.keys);
+    let examined = match (&check.file, &storage.database) {
+        (None, Database::Postgres(address)) => {
+            let master_key = master_key()?;
+            jeton_store::examine_postgres(address, master_key.as_ref(), &teller()).await
+        }
+        (Some(file), _) => jeton_store::examine(file, master_key()?.as_ref(), &teller()),
+        (None, _) => {
+            let file = file(&storage, "check")?;
+            jeton_store::examine(file, master_key()?.as_ref(), &teller())
+        }
     };
-    let master_key = existing_key(&storage, &check.keys)?;
-    let examined = jeton_store::examine(place, master_key.as_ref(), &teller())
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    let examined = examined.map_err(|error| Failure::failed(error.to_string()))?;
     report::tell(&examined, output)?;
     if examined.is_sound() { Ok(()) } else { Err(Failure::Said) }
 }
@@ -142,10 +153,9 @@ fn file<'s>(storage: &'s Storage, act: &str) -> Result<&'s PathBuf, Failure> {
         Database::Postgres(address) => Err(Failure::usage(format!(
             "jeton database {act} works on SQLite, and storage.url names PostgreSQL: {address}"
         ))
-        .next(match act {
-            "check" => "pg_amcheck --heapallindexed, of PostgreSQL itself",
-            _ => "pg_dump and pg_restore, or pg_basebackup with archived logs: docs/operate/backup.md",
-        })),
+        .next(
+            "pg_dump and pg_restore, or pg_basebackup with archived logs: docs/operate/backup.md",
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use jeton_store::{Examined, Progress};
+use jeton_store::{Examined, Problem, Progress};
 use serde_json::{Value, json};
 
 use crate::cli::failure::Failure;
@@ -34,23 +34,23 @@ pub(super) fn tell(examined: &Examined, output: Output) -> Result<(), Failure> {
     }
     facts(examined, Vec::new(), output)?;
     problems(examined, output)?;
-    if examined.is_sound() {
-        return output.remark("\nNothing is wrong with it.");
+    match (examined.is_sound(), examined.unseen.is_empty()) {
+        (true, true) => output.remark("\nNothing is wrong with it."),
+        (true, false) => output.remark("\nNothing is wrong with what was looked at."),
+        (false, _) => Ok(()),
     }
-    Ok(())
 }
 
 /// Everything that was found, and what else there is to say, as JSON.
 pub(super) fn document(examined: &Examined, more: Value) -> Value {
     let rows: serde_json::Map<_, _> =
         examined.tables.iter().map(|(table, rows)| ((*table).to_owned(), json!(rows))).collect();
-    let problems: Vec<Value> = examined
-        .problems
-        .iter()
-        .map(|problem| {
-            json!({ "place": problem.place, "problem": problem.what, "remedy": problem.remedy })
-        })
-        .collect();
+    let told = |word: &str, problems: &[Problem]| -> Vec<Value> {
+        let told = problems.iter().map(|problem| {
+            json!({ "place": problem.place, word: problem.what, "remedy": problem.remedy })
+        });
+        told.collect()
+    };
     let mut document = json!({
         "database": examined.place,
         "sound": examined.is_sound(),
@@ -62,7 +62,8 @@ pub(super) fn document(examined: &Examined, more: Value) -> Value {
         "sealed": examined.sealed,
         "opened": examined.opened,
         "newest": examined.newest.map(moment::rfc3339),
-        "problems": problems,
+        "problems": told("problem", &examined.problems),
+        "unseen": told("note", &examined.unseen),
     });
     if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
         document.extend(more);
@@ -109,9 +110,11 @@ pub(super) fn problems(examined: &Examined, output: Output) -> Result<(), Failur
         return output.json(&document(examined, json!({})));
     }
     let mut to = anstream::stderr().lock();
-    for problem in &examined.problems {
+    let problems = examined.problems.iter().map(|problem| ("problem", problem));
+    let unseen = examined.unseen.iter().map(|problem| ("note", problem));
+    for (word, problem) in problems.chain(unseen) {
         // When standard error is gone, the exit code still tells.
-        let _ = writeln!(to, "problem: {}: {}", problem.place, problem.what);
+        let _ = writeln!(to, "{word}: {}: {}", problem.place, problem.what);
         let _ = writeln!(to, "    try: {}", problem.remedy);
     }
     Ok(())
