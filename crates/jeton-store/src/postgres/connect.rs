@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
@@ -34,6 +34,9 @@ pub(super) struct Dialer {
     random: Random,
     gate: Gate,
     newest: Newest,
+    /// How often a server did not answer in time. Connections from before that are not used again:
+    /// what swallowed one answer may have swallowed all, and each would cost as much time.
+    silences: AtomicU64,
 }
 
 /// A connection and the task that moves its bytes; the task ends with it.
@@ -43,6 +46,8 @@ pub(super) struct Link {
     has_warned: Arc<AtomicBool>,
     has_ended: bool,
     origin: Option<Origin>,
+    /// How many silences there had been when it was made.
+    silences: u64,
 }
 
 impl Drop for Link {
@@ -82,7 +87,7 @@ impl Dialer {
         let tls = tls::connector(address.tls.as_ref())?;
         let servers = address.servers();
         let (gate, newest) = (Gate::default(), Newest::default());
-        Ok(Self { address, servers, tls, random, gate, newest })
+        Ok(Self { address, servers, tls, random, gate, newest, silences: AtomicU64::new(0) })
     }
 
     /// How many servers there are to choose from.
@@ -172,10 +177,11 @@ impl Dialer {
         config: &Config,
         hear: impl Fn() + Send + 'static,
     ) -> Result<Link, Trouble> {
+        let silences = self.silences.load(Ordering::Relaxed);
         let (client, connection) = config.connect(self.tls.clone()).await?;
         let has_warned = Arc::new(AtomicBool::new(false));
         let driver = tokio::spawn(drive(connection, hear, Arc::clone(&has_warned)));
-        Ok(Link { client, driver, has_warned, has_ended: false, origin: None })
+        Ok(Link { client, driver, has_warned, has_ended: false, origin: None, silences })
     }
 
     /// What went wrong with the servers, of which none can be used.
@@ -337,7 +343,8 @@ impl managed::Manager for Shared {
     }
 
     async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<StoreError> {
-        if link.has_ended || link.is_closed() || self.0.newest.is_past(link.origin) {
+        let is_doubtful = link.silences < self.0.silences.load(Ordering::Relaxed);
+        if link.has_ended || link.is_closed() || is_doubtful || self.0.newest.is_past(link.origin) {
             Err(RecycleError::message("it was closed, or another server has taken over"))
         } else {
             Ok(())
@@ -436,6 +443,9 @@ impl Lent {
     /// Gives the connection back, unless it is good for nothing more. Nor is one whose server warned:
     /// perhaps it is cut off from its replica, and another one has taken over.
     pub(super) fn settle<T>(mut self, outcome: Result<T, Trouble>) -> Result<T, StoreError> {
+        if matches!(outcome, Err(Trouble::Late)) {
+            self.dialer.silences.fetch_add(1, Ordering::Relaxed);
+        }
         self.is_settled = !outcome.as_ref().is_err_and(Trouble::is_fatal) && !self.has_warned();
         outcome.map_err(StoreError::from)
     }
