@@ -3,6 +3,7 @@
 mod away;
 mod bad_reload;
 mod clock_jump;
+mod corrupt_page;
 mod crowd;
 mod cut;
 mod disk;
@@ -137,6 +138,12 @@ pub(crate) const DRILLS: &[Drill] = &[
         about: "the database's file system is full for a while",
         needs: &["unshare", "nsenter"],
         run: |terms| Box::pin(disk::full(terms)),
+    },
+    Drill {
+        name: "corrupt-page",
+        about: "pages of the database go bad, at rest and under a running server",
+        needs: &[],
+        run: |terms| Box::pin(corrupt_page::corrupt_page(terms)),
     },
     Drill {
         name: "idle-connections",

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::cast::Realm;
 use crate::chance::Chance;
 
-pub(crate) use check::{Server, ask_about_tokens, check, sign, try_assertions_again};
+pub(crate) use check::{Server, ask_about_tokens, check, says, sign, try_assertions_again};
 
 /// Within this, every server obeys what another one acknowledged.
 pub(crate) const OBEYED_WITHIN: Duration = Duration::from_secs(1);
