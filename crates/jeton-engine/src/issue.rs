@@ -27,7 +27,7 @@ pub(crate) async fn issue(
     let Deciding { engine, realm: state, terms, now, .. } = deciding;
     let realm = state.realm();
     let shape = terms.token.as_ref().unwrap_or(&realm.token);
-    engine.reach.issue(shape)?;
+    engine.reach.issue(shape).await?;
     count_source(deciding)?;
 
     let Authenticated { live, spend: mut to_spend, .. } =

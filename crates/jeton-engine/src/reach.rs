@@ -1,6 +1,7 @@
 //! Whether the store is within reach: when memory last followed it, and whether it takes writes. And
 //! what goes on while it is not (docs/decisions/0015-when-the-store-is-away.md).
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(crate) struct Reach {
     /// Whether nothing is to be written until a probe went well.
     takes_no_writes: AtomicBool,
     probe: Notify,
+    /// Tells those who wait for it how a look at the store has gone.
+    looked: Notify,
     lost: Mutex<Option<Lost>>,
     refused: AtomicU64,
 }
@@ -76,6 +79,12 @@ struct Lost {
     ways: Vec<Way>,
     since: (Steady, Time),
     reason: String,
+}
+
+impl Lost {
+    fn is(&self, way: Way) -> bool {
+        self.ways.contains(&way)
+    }
 }
 
 impl Reach {
@@ -89,6 +98,7 @@ impl Reach {
             written_at: AtomicU64::new(now),
             takes_no_writes: AtomicBool::new(false),
             probe: Notify::new(),
+            looked: Notify::new(),
             lost: Mutex::new(None),
             refused: AtomicU64::new(0),
         }
@@ -97,6 +107,7 @@ impl Reach {
     /// Memory has followed what a look at the store showed that began at `began`.
     pub(crate) fn followed(&self, began: Steady) {
         self.followed_at.fetch_max(began.milliseconds(), Ordering::Release);
+        self.looked.notify_waiters();
     }
 
     /// For how long nobody knows what the store says.
@@ -127,10 +138,26 @@ impl Reach {
     ///
     /// # Errors
     /// That memory is too old, or that the token cannot be kept.
-    pub(crate) fn issue(&self, shape: &TokenShape) -> Result<(), Fault> {
+    pub(crate) async fn issue(&self, shape: &TokenShape) -> Result<(), Fault> {
+        if self.behind() > FOLLOWED_WITHIN {
+            Box::pin(self.look_is_over()).await;
+        }
         match shape {
             TokenShape::Stored(_) => self.keep(),
             TokenShape::Jwt(_) | TokenShape::Sealed => self.within(self.grace),
+        }
+    }
+
+    /// Returns when it is known whether the store is away, or nobody can tell in time. A process that was
+    /// stopped and goes on knows less than it thinks, and soon more: it has only to look.
+    async fn look_is_over(&self) {
+        let mut looked = pin!(self.looked.notified());
+        // From now on, so that no look is over between the question and the wait.
+        looked.as_mut().enable();
+        let lost = self.lost.lock().as_ref().is_some_and(|lost| lost.is(Way::Following));
+        if !lost && self.behind() > FOLLOWED_WITHIN {
+            // Whatever comes of it: how old memory is then decides.
+            let _ = timeout(FOLLOWED_WITHIN, looked).await;
         }
     }
 
@@ -164,9 +191,10 @@ impl Reach {
             let since = (self.clock.steady(), self.clock.now().minus(away_for));
             Lost { ways: Vec::new(), since, reason: reason.to_owned() }
         });
-        if !lost.ways.contains(&way) {
+        if !lost.is(way) {
             lost.ways.push(way);
         }
+        self.looked.notify_waiters();
         if way == Way::Keeping {
             self.takes_no_writes.store(true, Ordering::Relaxed);
             self.probe.notify_one();

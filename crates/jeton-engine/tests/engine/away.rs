@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jeton_engine::client::ClientStatus;
 use jeton_engine::clock::{Clock, Random, Time};
 use jeton_engine::engine::{Parts, Settings};
 use jeton_engine::error::{Error, Fault, Reason};
@@ -25,7 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::asserting::{claims, stage_of};
 use crate::registering::{SOURCE, realm_with, rules};
-use crate::stage::{Ask, START, Stage, fault, realm, realm_of, settings, terms};
+use crate::stage::{Ask, START, Stage, fault, id, main, realm, realm_of, reason, settings, terms};
 
 const SECOND: Duration = Duration::from_millis(900);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -140,6 +141,20 @@ async fn tokens_that_need_no_row_are_issued_for_the_grace_and_then_no_more() {
         stage.follow().await;
         stage.issued(&terms(), &ask).await;
     }
+}
+
+#[tokio::test]
+async fn who_was_asleep_looks_at_the_store_before_it_issues_on() {
+    let stage = Stage::with(settings(), sealed()).await;
+    let secret = stage.orders().await;
+    let ask = Ask::new("orders", &secret);
+    let (realm, orders) = (main(), id("orders"));
+    stage.manage().set_status(&realm, &orders, ClientStatus::Disabled).await.unwrap();
+    stage.parts.clock.go_on(SECOND + MOMENT);
+    let terms = terms();
+    // Asked first: it waits for the look that comes after it.
+    let (answered, ()) = tokio::join!(biased; stage.ask(&terms, &ask), stage.follow());
+    assert_eq!(reason(&answered), Reason::ClientDisabled);
 }
 
 #[tokio::test]
