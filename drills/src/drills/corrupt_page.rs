@@ -107,7 +107,10 @@ async fn at_rest(place: &Place, chance: &mut Chance, pages: &mut Pages) -> Resul
         (true, Some(0)) => pages.unused += 1,
         (false, Some(1)) => {
             pages.found += 1;
-            let names = page == 1 || text.contains(&format!("page {page}"));
+            // Without its list of tables a database has no page numbers that anybody could tell.
+            let lists = ["its first page", "its list of tables"];
+            let listed = lists.iter().any(|place| text.contains(place));
+            let names = listed || text.contains(&format!("page {page}"));
             pages.named += usize::from(names && text.contains("database restore"));
         }
         (sound, code) => pages.silent.push(format!("page {page}: sound {sound}, exit {code:?}")),
