@@ -160,10 +160,14 @@ pub(crate) async fn full(terms: Terms) -> Result<Report> {
         running.answered(150, Duration::from_secs(10)).await;
         filled += fill(&filler)?;
         sleep(chance.between(Duration::from_millis(50), Duration::from_millis(1500))).await;
-        // What a commit of before has left free may take another one.
-        filled += fill(&filler)?;
         let asked = (&node, &*cast);
         let mut probe = Probe::new(asked, chance.branch(1000 + round), &mut findings);
+        // What a commit of before has left free may take another one, and so may what a checkpoint leaves.
+        for _ in 0..3 {
+            filled += fill(&filler)?;
+            probe.until_refused().await?;
+            sleep(Duration::from_millis(100)).await;
+        }
         probe.until_refused().await?;
         probe.while_nothing_is_written().await?;
         std::fs::remove_file(&filler)?;
