@@ -3,6 +3,7 @@
 use jeton_engine::clock::Time;
 use jeton_engine::master_key::MasterKey;
 use jeton_engine::name::{ClientId, KeyId, RealmName, SecretId};
+use jeton_engine::store::StoreError;
 
 use crate::error::OpenError;
 
@@ -45,7 +46,7 @@ pub struct Problem {
 }
 
 /// What to do about a row that means nothing.
-pub(crate) const REWRITE: &str = "another program or another version wrote it: mend or delete the \
+const REWRITE: &str = "another program or another version wrote it: mend or delete the \
     row, or restore a backup";
 const FIND_KEY: &str = "name the master key it was made under in [storage]; if that is lost, make \
     new keys and secrets";
@@ -57,6 +58,9 @@ pub(crate) enum Sealed {
     /// A client's secret.
     Secret(RealmName, ClientId, SecretId, Box<[u8]>),
 }
+
+/// What a row says: when it happened, and what is encrypted in it; or why nobody can read it.
+pub(crate) type Told<E> = Result<(Option<Time>, Option<Sealed>), E>;
 
 /// More problems than this are not told: they have one cause.
 const PROBLEMS_MAX: usize = 100;
@@ -91,8 +95,28 @@ impl Examined {
         }
     }
 
+    /// Takes down what a row of a table says.
+    pub(crate) fn take<E>(&mut self, table: &str, told: Told<E>, master_key: Option<&MasterKey>)
+    where
+        StoreError: From<E>,
+    {
+        match told {
+            Ok((at, sealed)) => {
+                self.newest = self.newest.max(at);
+                if let Some(sealed) = sealed {
+                    self.open(master_key, &sealed);
+                }
+            }
+            Err(trouble) => {
+                let (place, what) =
+                    (format!("table {table}"), StoreError::from(trouble).to_string());
+                self.note(Problem { place, what, remedy: REWRITE });
+            }
+        }
+    }
+
     /// Opens what is encrypted, when there is a master key.
-    pub(crate) fn open(&mut self, master_key: Option<&MasterKey>, sealed: &Sealed) {
+    fn open(&mut self, master_key: Option<&MasterKey>, sealed: &Sealed) {
         self.sealed += 1;
         let Some(master_key) = master_key else { return };
         let (table, opened) = match sealed {

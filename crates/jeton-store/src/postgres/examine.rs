@@ -17,7 +17,7 @@ use super::row::Columns;
 use super::trouble::{Trouble, explain};
 use super::{changes, clients, events, keys, pages, registrations, schema, shape, tokens};
 use crate::error::OpenError;
-use crate::examined::{Examined, Problem, Progress, REWRITE, Sealed, Tell};
+use crate::examined::{Examined, Problem, Progress, Sealed, Tell, Told};
 use crate::tables::{TABLES, Table};
 
 /// One moment, in which nothing can be changed; and it may take its time.
@@ -31,9 +31,6 @@ const PAGE: u64 = 1_000;
 const RESTORE: &str = "restore a backup: pg_restore, or the base backup with its archived logs";
 const DISK: &str = "look after the database's disk, then restore a backup";
 const GRANT: &str = "look with the role that the tables belong to";
-
-/// What one row tells: when it happened, and what is encrypted in it.
-type Told = Result<(Option<Time>, Option<Sealed>), Trouble>;
 
 /// Examines a database. Without a master key nothing encrypted is opened.
 ///
@@ -202,7 +199,7 @@ impl Examination<'_> {
         &mut self,
         name: &'static str,
         columns: &str,
-        read: impl Fn(&Row) -> Told,
+        read: impl Fn(&Row) -> Told<Trouble>,
     ) -> Result<(), Trouble> {
         let mut done = 0;
         let outcome = self.pages(name, columns, (&read, &mut done)).await;
@@ -215,7 +212,7 @@ impl Examination<'_> {
         &mut self,
         name: &'static str,
         columns: &str,
-        (read, done): (&impl Fn(&Row) -> Told, &mut u64),
+        (read, done): (&impl Fn(&Row) -> Told<Trouble>, &mut u64),
     ) -> Result<(), Trouble> {
         let declare = format!("DECLARE examined NO SCROLL CURSOR FOR SELECT {columns} FROM {name}");
         self.link.batch_execute(&declare).await?;
@@ -226,19 +223,7 @@ impl Examination<'_> {
                 return Ok(self.link.batch_execute("CLOSE examined").await?);
             }
             for row in &rows {
-                match read(row) {
-                    Ok((at, sealed)) => {
-                        self.examined.newest = self.examined.newest.max(at);
-                        if let Some(sealed) = sealed {
-                            self.examined.open(self.master_key, &sealed);
-                        }
-                    }
-                    Err(trouble) => {
-                        let what = StoreError::from(trouble).to_string();
-                        let place = format!("table {name}");
-                        self.examined.note(Problem { place, what, remedy: REWRITE });
-                    }
-                }
+                self.examined.take(name, read(row), self.master_key);
             }
             *done += rows.len() as u64;
             (self.tell)(Progress { step: name, done: *done, total: 0 });
@@ -275,7 +260,7 @@ fn realm(table: &'static str, row: &Row) -> Result<RealmName, Trouble> {
     Columns::new(table, row).parsed()
 }
 
-fn secret(row: &Row) -> Told {
+fn secret(row: &Row) -> Told<Trouble> {
     let mut columns = Columns::new("secret", row);
     let (realm, client_id): (RealmName, ClientId) = (columns.parsed()?, columns.parsed()?);
     let secret = clients::read_secret(&mut columns)?;

@@ -15,7 +15,7 @@ use super::trouble::Trouble;
 use super::{Location, changes, clients, connect, events, frames, keys, registrations, schema};
 use super::{tokens, viewer};
 use crate::error::OpenError;
-use crate::examined::{Examined, Problem, Progress, REWRITE, Sealed, Tell};
+use crate::examined::{Examined, Problem, Progress, Sealed, Tell, Told};
 
 const RESTORE: &str = "restore a backup: jeton database restore --from FILE";
 const REINDEX: &str = "the rows are there: stop jeton and make the index anew with SQLite's own \
@@ -220,7 +220,7 @@ impl Examination<'_> {
         &mut self,
         name: &'static str,
         columns: &str,
-        read: impl Fn(&Row<'_>) -> Result<(Option<Time>, Option<Sealed>), Trouble>,
+        read: impl Fn(&Row<'_>) -> Told<Trouble>,
     ) {
         const OFTEN: u64 = 20_000;
         let connection = self.connection;
@@ -230,19 +230,7 @@ impl Examination<'_> {
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 done += 1;
-                match read(row) {
-                    Ok((at, sealed)) => {
-                        self.examined.newest = self.examined.newest.max(at);
-                        if let Some(sealed) = sealed {
-                            self.examined.open(self.master_key, &sealed);
-                        }
-                    }
-                    Err(trouble) => {
-                        let what = StoreError::from(trouble).to_string();
-                        let place = format!("table {name}");
-                        self.examined.note(Problem { place, what, remedy: REWRITE });
-                    }
-                }
+                self.examined.take(name, read(row), self.master_key);
                 if done % OFTEN == 0 {
                     self.told(name, done, 0);
                 }

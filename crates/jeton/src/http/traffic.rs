@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use jeton_engine::error::Error;
-use jeton_engine::measure::{Closed, Count, Distribution, Spread, Tally};
+use jeton_engine::measure::{Closed, Count, DURATIONS, Distribution, Spread, Tally};
 use jeton_engine::name::{DialectName, RealmName};
 use tokio::time::Instant;
 
@@ -65,26 +65,6 @@ impl Closed for Outcome {
         }
     }
 }
-
-/// The bounds of durations, in nanoseconds: from 50 µs, which a token by HMAC stays below, to 5 s.
-const DURATIONS: &[u64] = &[
-    50_000,
-    100_000,
-    200_000,
-    500_000,
-    1_000_000,
-    2_000_000,
-    5_000_000,
-    10_000_000,
-    20_000_000,
-    50_000_000,
-    100_000_000,
-    200_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_000_000_000,
-    5_000_000_000,
-];
 
 /// The requests of one kind.
 #[derive(Debug)]
