@@ -15,17 +15,44 @@ use crate::certificates::Certificates;
 use crate::process::{Process, free_address, output};
 use crate::rows::{Set, Store};
 
-/// The realms that every kit has clients in.
-const REALMS: [&str; 11] = [
-    "growth", "fairbid", "fuuffy", "apinizer", "hs256", "eddsa", "es256", "rs256", "sealed",
-    "stored", "limited",
+/// The realms that every kit has clients in, and how their tokens can be checked from outside.
+const REALMS: [(&str, Signed); 11] = [
+    ("growth", Signed::WithSecret),
+    ("fairbid", Signed::WithSecret),
+    ("fuuffy", Signed::Not),
+    ("apinizer", Signed::WithSecret),
+    ("hs256", Signed::WithSecret),
+    ("eddsa", Signed::WithPublishedKey),
+    ("es256", Signed::WithPublishedKey),
+    ("rs256", Signed::WithPublishedKey),
+    ("sealed", Signed::Not),
+    ("stored", Signed::Not),
+    ("limited", Signed::WithSecret),
 ];
 /// The realm whose clients may be many.
 const CROWDED: &str = "growth";
 /// Clients of every other set and realm.
 pub(crate) const FEW: usize = 10;
+/// What signs where HS256 does. Nothing is secret about it: the kit is gone after the run.
+pub(crate) const SHARED_SECRET: &str = "what signs in every realm of a run, by HS256 ...";
 /// Who may introspect.
 pub(crate) const RESOURCE_SERVER: &str = "resource-server";
+
+/// Whether tokens are signed, and by what kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signed {
+    /// They are not; only the server can tell what they are worth.
+    Not,
+    /// By the secret that every kit brings along.
+    WithSecret,
+    /// By a key whose public half is in the realm's JWK set.
+    WithPublishedKey,
+}
+
+/// How the tokens of a realm are signed.
+pub(crate) fn signed(realm: &str) -> Signed {
+    REALMS.iter().find(|(name, _)| *name == realm).map_or(Signed::Not, |(_, signed)| *signed)
+}
 
 /// A folder, and what is in it.
 pub(crate) struct Kit {
@@ -88,7 +115,11 @@ impl Kit {
     }
 
     fn take_clients_in(&self) -> anyhow::Result<()> {
-        for realm in REALMS {
+        for (realm, signed) in REALMS {
+            if signed == Signed::WithSecret {
+                let import = ["key", "import", "--realm", realm, "--algorithm", "HS256"];
+                self.manage(&[&import[..], &["--secret-stdin"]].concat(), SHARED_SECRET)?;
+            }
             let count = if realm == CROWDED { self.clients } else { FEW };
             let mut lines: Vec<Value> =
                 (0..count).map(|number| self.client(Set::Generated, number)).collect();

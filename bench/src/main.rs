@@ -1,5 +1,6 @@
 //! The `bench` program: measures jeton beside the floor of this machine's HTTP and beside its peers.
 
+mod alone;
 mod asks;
 mod certificates;
 mod figures;
@@ -15,6 +16,8 @@ mod report;
 mod requests;
 mod rows;
 mod session;
+mod tokens;
+mod wrk;
 
 use clap::{Parser, Subcommand};
 

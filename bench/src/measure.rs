@@ -13,17 +13,18 @@ use crate::load::{Connections, Expected, Histogram, Keep, Outcome, Pace, Plan, T
 use crate::machine::{median, spread};
 use crate::process::{Process, free_address};
 use crate::requests::{Choice, Requests, request};
+use crate::wrk::Repeated;
 
 /// Where servers run. The load generator has the other core.
 pub(crate) const SERVER_CORE: &str = "0";
-const GENERATOR_CORE: usize = 1;
+pub(crate) const GENERATOR_CORE: usize = 1;
 /// The share of what a server did at most that is asked of it while latencies are taken.
 const OPEN_SHARE: f64 = 0.7;
 /// Of a run's answers, so many are looked at closely.
 const KEEP: Keep = Keep { most: 16, one_in: 509 };
 
 /// How long things are measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Lengths {
     pub(crate) rounds: usize,
     pub(crate) warm_up: Duration,
@@ -45,6 +46,31 @@ impl Lengths {
         window: Duration::from_millis(700),
         open: Duration::from_millis(1000),
     };
+
+    /// With another number of rounds, and windows of so many seconds.
+    ///
+    /// # Errors
+    /// When they are too few or too short to tell anything.
+    pub(crate) fn with(self, rounds: Option<usize>, seconds: Option<f64>) -> anyhow::Result<Self> {
+        let mut lengths = self;
+        lengths.rounds = rounds.unwrap_or(self.rounds);
+        if let Some(seconds) = seconds {
+            if !(0.1..=600.0).contains(&seconds) {
+                bail!("--seconds is from 0.1 to 600");
+            }
+            lengths.window = Duration::from_secs_f64(seconds);
+            lengths.open = 2 * lengths.window;
+        }
+        if lengths.rounds == 0 {
+            bail!("--rounds is at least 1");
+        }
+        Ok(lengths)
+    }
+
+    /// How long a row takes with the floor's turns.
+    pub(crate) fn row(self) -> Duration {
+        2 * self.rounds as u32 * (self.warm_up + self.window) + self.warm_up + self.open
+    }
 }
 
 /// A server that answers, and how it is asked.
@@ -111,6 +137,12 @@ pub(crate) struct Measured {
     pub(crate) made_late: u64,
     /// Every round's rate of the floor.
     pub(crate) floors: Vec<f64>,
+    /// What the disk took for an fsync between the rounds, where answers wait for it; milliseconds.
+    pub(crate) fsync: Option<f64>,
+    /// Microseconds of this processor for the row's own step.
+    pub(crate) step_us: Option<f64>,
+    /// The same by wrk, where that was asked for.
+    pub(crate) wrk: Option<Repeated>,
     #[serde(skip)]
     pub(crate) bodies: Vec<Vec<u8>>,
 }
@@ -239,6 +271,9 @@ fn summary(
         resident_mib: subject.process.usage().resident_bytes as f64 / (1024.0 * 1024.0),
         made_late: subject.requests.made_late(),
         floors: beside,
+        fsync: None,
+        step_us: None,
+        wrk: None,
         bodies: runs.into_iter().flat_map(|run| run.outcome.bodies).collect(),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jeton_jose::jws::Unverified;
 use serde::Deserialize;
 
 use crate::asks::token;
@@ -44,9 +45,8 @@ pub(crate) struct PeerRow {
     /// More of the form than the grant type.
     #[serde(default)]
     form: String,
-    /// The token must be a JWT.
-    #[serde(default)]
-    jwt: bool,
+    /// The token must be a JWT that names this algorithm; none is expected when it is left out.
+    alg: Option<String>,
     /// The row of jeton's that does most nearly the same.
     pub(crate) beside: String,
 }
@@ -79,6 +79,11 @@ impl Peer {
     /// The rows.
     pub(crate) fn rows(&self) -> &[PeerRow] {
         &self.row
+    }
+
+    /// About how long it takes until something is measured, once it is installed.
+    pub(crate) fn start_takes(&self) -> Duration {
+        Duration::from_secs(10 + self.warm_up_seconds)
     }
 
     /// Installs it below `tools` and starts it with its data in `data`.
@@ -161,8 +166,9 @@ impl Running<'_> {
         let measured = measure(&mut self.subject(row), floor, lengths, &mut |_, _| Ok(()))?;
         let body = measured.bodies.first().context("no answer was kept")?;
         let token = token(body).context("an answer has no access token")?;
-        if row.jwt && token.split('.').count() != 3 {
-            bail!("the access token is no JWT");
+        let found = Unverified::parse(&token).ok().map(|token| token.header().algorithm.name());
+        if found != row.alg.as_deref() {
+            bail!("the token is signed by {found:?}, and was to be by {:?}", row.alg);
         }
         Ok(measured)
     }

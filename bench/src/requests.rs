@@ -48,6 +48,14 @@ impl Requests {
         Self::Once(Once { ready, make, sent, made_late: 0 })
     }
 
+    /// All there are, where each may be sent again.
+    pub(crate) fn pool(&self) -> Option<&[Vec<u8>]> {
+        match self {
+            Self::Again { pool, .. } => Some(pool),
+            Self::Once(_) => None,
+        }
+    }
+
     /// Makes sure that so many are ready.
     pub(crate) fn prepare(&mut self, count: usize) {
         if let Self::Once(once) = self {

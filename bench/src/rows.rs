@@ -43,6 +43,9 @@ pub(crate) struct Row {
     /// Each answer waits for the disk: its speed is told beside the figures.
     #[serde(default)]
     pub(crate) durable: bool,
+    /// What no answer can do without: the share that its time alone leaves is told.
+    #[serde(default)]
+    pub(crate) step: Option<Step>,
     #[serde(default = "ok")]
     pub(crate) status: u16,
     #[serde(default = "token_response")]
@@ -106,6 +109,13 @@ pub(crate) enum Ask {
     Get,
 }
 
+impl Ask {
+    /// Whether a token is asked for.
+    pub(crate) const fn gives_a_token(self) -> bool {
+        !matches!(self, Self::Introspect | Self::Verify | Self::Revoke | Self::Get)
+    }
+}
+
 /// Clients of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -145,6 +155,30 @@ pub(crate) enum Store {
     Postgresql,
 }
 
+/// A step of an answer whose time is the library's, and this processor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Step {
+    #[serde(rename = "sign EdDSA")]
+    SignEdDsa,
+    #[serde(rename = "sign ES256")]
+    SignEs256,
+    #[serde(rename = "sign RS256")]
+    SignRs256,
+    #[serde(rename = "verify EdDSA")]
+    VerifyEdDsa,
+}
+
+impl Step {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::SignEdDsa => "to sign by EdDSA",
+            Self::SignEs256 => "to sign by ES256",
+            Self::SignRs256 => "to sign by RS256",
+            Self::VerifyEdDsa => "to verify EdDSA",
+        }
+    }
+}
+
 /// What is wanted of a row. Everything that is said must hold.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -155,7 +189,8 @@ pub(crate) struct Goal {
     pub(crate) of: Option<String>,
     /// Of the other row's share, at least.
     pub(crate) ratio: Option<f64>,
-    /// Microseconds of processor time more than the other row, at most.
+    /// Microseconds of processor time more than the other row, at most. What it costs to count a token,
+    /// which cannot be left out, is added.
     pub(crate) more_cpu_us: Option<f64>,
     /// Microseconds of processor time for a request, at most.
     pub(crate) cpu_us: Option<f64>,

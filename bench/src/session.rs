@@ -7,20 +7,32 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::alone;
 use crate::asks::{Asker, token};
 use crate::certificates::Certificates;
 use crate::figures;
 use crate::kit::{Ingredients, Kit};
 use crate::load::{Connections, Expected, Pace, Target};
-use crate::machine::{Snapshot, description, fsync, noise};
+use crate::machine::{Snapshot, description, fsync, median, noise};
 use crate::measure::{
     Floor, Lengths, Measured, SERVER_CORE, Subject, harvest, load, measure, take_core,
 };
 use crate::peers::{self, Peer};
 use crate::process::Process;
 use crate::report::{Line, Report};
-use crate::requests::Requests;
+use crate::requests::{Choice, Requests};
 use crate::rows::{Ask, Row, Server, Set, Store, Tokens, choose, read};
+use crate::tokens;
+use crate::wrk::{self, Repeated};
+
+/// What a row takes beside what is measured: starting, tokens, looking at some of them.
+const BETWEEN: Duration = Duration::from_secs(4);
+/// What it takes to make so many clients, and the figures that are no rows.
+const CROWD: Duration = Duration::from_secs(40);
+const MANY: usize = 100_000;
+const FIGURES: Duration = Duration::from_secs(150);
+/// How much of its core the floor must use at least; otherwise the load generator was the limit.
+const FLOOR_BUSY: f64 = 0.97;
 
 /// What to measure, and with what.
 #[derive(clap::Args)]
@@ -54,6 +66,22 @@ pub(crate) struct RunArguments {
     /// Keep databases below this folder, to measure another disk.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Rounds of each row; 5, or 3 with --quick.
+    #[arg(long, value_name = "COUNT")]
+    rounds: Option<usize>,
+    /// How long a round counts; 2, or 0.7 with --quick. Latencies are taken for twice as long.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Also repeat by wrk each row that it can make, to compare the two load generators.
+    #[arg(long)]
+    wrk: bool,
+}
+
+impl RunArguments {
+    fn lengths(&self) -> anyhow::Result<Lengths> {
+        let lengths = if self.quick { Lengths::QUICK } else { Lengths::FULL };
+        lengths.with(self.rounds, self.seconds)
+    }
 }
 
 /// Measures what was asked for.
@@ -76,6 +104,11 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let machine = description();
     take_core()?;
     let mut session = Session::begin(arguments, jeton)?;
+    let peers: Vec<&(String, Peer)> =
+        peers.iter().filter(|(name, _)| everything || peer_names.contains(name)).collect();
+    let expected =
+        session.expected(&rows, &peers, if everything { FIGURES } else { Duration::ZERO });
+    eprint!("{} rows, {} peers: about {expected}\n\n{}", rows.len(), peers.len(), Report::head());
     for row in &rows {
         session.row(row);
     }
@@ -85,13 +118,11 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     if let Some(minutes) = arguments.soak {
         figures::soak(&mut session, minutes)?;
     }
-    for (name, peer) in &peers {
-        if everything || peer_names.contains(name) {
-            session.peer(name, peer, &arguments.tools)?;
-        }
+    for (name, peer) in peers {
+        session.peer(name, peer, &arguments.tools)?;
     }
     session.end();
-    println!("{}", session.report.table());
+    println!("\n{}", session.report.table());
     if let Some(path) = &arguments.json {
         let text = serde_json::to_string_pretty(&session.report.json(&machine))?;
         fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
@@ -105,6 +136,8 @@ pub(crate) struct Session {
     jeton: PathBuf,
     postgresql: Option<String>,
     lengths: Lengths,
+    peer_lengths: Lengths,
+    wrk: bool,
     kits: HashMap<(Store, usize), Kit>,
     floor: Floor,
     floors: Vec<f64>,
@@ -122,10 +155,14 @@ impl Session {
         let place = folder.path().join("floor");
         fs::create_dir(&place)?;
         let floor = Floor::start(&place, None)?;
+        let lengths = arguments.lengths()?;
         Ok(Self {
             jeton,
             postgresql: arguments.postgresql.clone(),
-            lengths: if arguments.quick { Lengths::QUICK } else { Lengths::FULL },
+            lengths,
+            // Some answer in half a second: short windows would find nothing.
+            peer_lengths: Lengths { window: lengths.window.max(Lengths::FULL.window), ..lengths },
+            wrk: arguments.wrk,
             kits: HashMap::new(),
             floors: Vec::new(),
             began: Snapshot::take(),
@@ -136,7 +173,23 @@ impl Session {
         })
     }
 
-    /// Measures one row. What goes wrong with it is told in its place.
+    /// How long a run will take, for whoever waits; `more` is what comes beside rows and peers.
+    fn expected(&self, rows: &[Row], peers: &[&(String, Peer)], more: Duration) -> String {
+        let one = |lengths: Lengths| lengths.row() + if self.wrk { lengths.row() } else { BETWEEN };
+        let mut whole = more + one(self.lengths) * rows.len() as u32;
+        if rows.iter().any(|row| row.clients >= MANY) {
+            whole += CROWD;
+        }
+        for (_, peer) in peers {
+            whole += peer.start_takes() + one(self.peer_lengths) * peer.rows().len() as u32;
+        }
+        match whole.as_secs() {
+            seconds @ ..100 => format!("{seconds} seconds"),
+            seconds => format!("{} minutes", seconds.div_ceil(60)),
+        }
+    }
+
+    /// Measures one row, and tells at once what was found. What goes wrong with it is told in its place.
     fn row(&mut self, row: &Row) {
         eprintln!("{}: {}", row.name, row.title);
         let measured = match row.server {
@@ -144,17 +197,17 @@ impl Session {
             Server::Jeton => self.jeton_row(row),
         };
         match measured {
-            Ok((measured, fsync)) => {
+            Ok(measured) => {
                 self.floors.extend(&measured.floors);
-                self.report.add(row, measured, fsync);
+                self.report.add(row, measured);
             }
             Err(error) => {
-                self.report.lines.push(Line::without(&row.name, &row.title, format!("{error:#}")));
+                self.report.push(Line::without(&row.name, &row.title, format!("{error:#}")));
             }
         }
     }
 
-    fn floor_row(&mut self, row: &Row) -> anyhow::Result<(Measured, f64)> {
+    fn floor_row(&mut self, row: &Row) -> anyhow::Result<Measured> {
         let other;
         let subject = if row.tls {
             let place = self.folder.path().join(format!("floor-{}", row.name));
@@ -167,12 +220,18 @@ impl Session {
             self.floor.subject(row.connections)
         };
         let mut subject = subject;
-        Ok((measure(&mut subject, &self.floor, self.lengths, &mut |_, _| Ok(()))?, 0.0))
+        let measured = measure(&mut subject, &self.floor, self.lengths, &mut |_, _| Ok(()))?;
+        Ok(Measured { wrk: self.by_wrk(&subject)?, ..measured })
     }
 
-    fn jeton_row(&mut self, row: &Row) -> anyhow::Result<(Measured, f64)> {
-        let fsync =
-            if row.durable { fsync(self.folder.path())?.0.as_secs_f64() * 1e3 } else { 0.0 };
+    /// The same by wrk, where that is wanted and wrk can do it.
+    fn by_wrk(&self, subject: &Subject<'_>) -> anyhow::Result<Option<Repeated>> {
+        let wanted = self.wrk && wrk::can(subject);
+        let folder = self.folder.path();
+        wanted.then(|| wrk::repeat(subject, &self.floor, self.lengths, folder)).transpose()
+    }
+
+    fn jeton_row(&mut self, row: &Row) -> anyhow::Result<Measured> {
         let (lengths, key) = (self.lengths, (row.store, row.clients));
         self.kit(key.0, key.1)?;
         let kit = self.kits.get(&key).context("the kit was made a moment ago")?;
@@ -181,30 +240,43 @@ impl Session {
         let bench = Bench { kit, row, process: &process };
         bench.prime()?;
         let mut subject = bench.subject()?;
-        let mut refill = |requests: &mut Requests, count: usize| bench.refill(requests, count);
+        let mut disk = Vec::new();
+        let mut refill = |requests: &mut Requests, count: usize| {
+            if row.durable {
+                disk.push(fsync(self.folder.path())?.0.as_secs_f64() * 1e3);
+            }
+            bench.refill(requests, count)
+        };
         let measured = measure(&mut subject, &self.floor, lengths, &mut refill)?;
-        bench.verify(&measured.bodies)?;
-        Ok((measured, fsync))
+        tokens::check(&bench, &measured.bodies)?;
+        Ok(Measured {
+            fsync: row.durable.then(|| median(&disk)),
+            step_us: row.step.map(alone::step).transpose()?,
+            wrk: if row.choice == Choice::Uniform { self.by_wrk(&subject)? } else { None },
+            ..measured
+        })
     }
 
     /// Measures a peer's rows. One that cannot be had is told with the reason.
     fn peer(&mut self, name: &str, peer: &Peer, tools: &Path) -> anyhow::Result<()> {
-        eprintln!("{name}: {}", peer.title);
+        eprintln!(
+            "{name}: {}, about {} s to start and warm up",
+            peer.title,
+            peer.start_takes().as_secs()
+        );
         fs::create_dir_all(tools)?;
         let tools = fs::canonicalize(tools)?.join(name);
         let data = tempfile::tempdir_in(self.folder.path())?;
         let running = match peer.start(&tools, data.path()) {
             Ok(running) => running,
             Err(error) => {
-                let line = Line::without(name, &peer.title, format!("{error:#}"));
-                self.report.lines.push(line);
+                self.report.push(Line::without(name, &peer.title, format!("{error:#}")));
                 return Ok(());
             }
         };
         self.ours.extend(running.process.family());
         for row in peer.rows() {
-            // Some answer in half a second: short windows would find nothing.
-            let measured = running.measure(row, &self.floor, Lengths::FULL);
+            let measured = running.measure(row, &self.floor, self.peer_lengths);
             let line = match measured {
                 Ok(measured) => {
                     self.floors.extend(&measured.floors);
@@ -212,7 +284,7 @@ impl Session {
                 }
                 Err(error) => Line::without(&row.name, &row.does, format!("{error:#}")),
             };
-            self.report.lines.push(line);
+            self.report.push(line);
         }
         Ok(())
     }
@@ -238,7 +310,7 @@ impl Session {
         self.report.warnings.extend(self.began.disturbances(&self.ours));
         let busy: Vec<&Measured> =
             self.report.lines.iter().filter_map(|line| line.measured.as_ref()).collect();
-        if busy.iter().any(|measured| measured.floor_busy < 0.95) {
+        if busy.iter().any(|measured| measured.floor_busy < FLOOR_BUSY) {
             let text = "the floor left some of its core unused: the load generator was the limit, shares are too good";
             self.report.warnings.push(text.to_owned());
         }
@@ -253,11 +325,15 @@ pub(crate) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn asker(&self) -> Asker<'a> {
+    pub(crate) fn asker(&self) -> Asker<'a> {
         Asker { kit: self.kit, row: self.row }
     }
 
-    fn with(&self, requests: Requests, expected: Expected) -> anyhow::Result<Subject<'a>> {
+    pub(crate) fn with(
+        &self,
+        requests: Requests,
+        expected: Expected,
+    ) -> anyhow::Result<Subject<'a>> {
         let shows = self.row.ask == Ask::Certificate;
         let tls = self.row.tls.then(|| self.kit.certificates.client(shows)).transpose()?;
         Ok(Subject {
@@ -292,7 +368,7 @@ impl<'a> Bench<'a> {
     }
 
     /// So many fresh tokens of the row's realm.
-    fn tokens(&self, count: usize) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn tokens(&self, count: usize) -> anyhow::Result<Vec<String>> {
         let expected = Expected { status: 200, begins: b"{".to_vec() };
         let mut subject = self.with(self.asker().for_tokens(), expected)?;
         subject.connections = Connections::Kept;
@@ -307,22 +383,5 @@ impl<'a> Bench<'a> {
         }
         requests.prepare(count);
         Ok(())
-    }
-
-    /// Introspects the tokens of some answers: each must be active.
-    fn verify(&self, bodies: &[Vec<u8>]) -> anyhow::Result<()> {
-        let tokens: Vec<String> = bodies.iter().filter_map(|body| token(body)).collect();
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let row = Row { ask: Ask::Introspect, tokens: Tokens::Again, ..self.row.clone() };
-        let bench = Bench { kit: self.kit, row: &row, process: self.process };
-        let requests = bench.asker().requests(tokens)?;
-        let expected = Expected { status: 200, begins: br#"{"active":true"#.to_vec() };
-        let mut subject = bench.with(requests, expected)?;
-        subject.count = 1;
-        subject.connections = Connections::Kept;
-        let run = load(&mut subject, Pace::Closed, Duration::ZERO, Duration::from_millis(50));
-        run.map(drop).context("a token that was given out is no good")
     }
 }
