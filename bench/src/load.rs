@@ -121,6 +121,7 @@ pub(crate) fn run(
         if now >= end {
             break;
         }
+        generator.send_ready(now)?;
         generator.send_due(now)?;
         match generator.poll.poll(&mut events, Some(patience)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -144,6 +145,8 @@ struct Generator<'a> {
     wires: Vec<Wire>,
     reader: Reader,
     idle: Vec<usize>,
+    /// Connections that are to ask again (closed pace).
+    ready: Vec<usize>,
     /// Moments that have passed without a connection being free.
     due: VecDeque<Instant>,
     next_due: Instant,
@@ -171,6 +174,7 @@ impl<'a> Generator<'a> {
             wires: Vec::with_capacity(plan.count),
             reader: Reader::default(),
             idle: Vec::new(),
+            ready: Vec::new(),
             due: VecDeque::new(),
             next_due: Instant::now(),
             counting: false,
@@ -183,15 +187,18 @@ impl<'a> Generator<'a> {
         for index in 0..self.plan.count {
             let wire = Wire::open(&self.plan.target, self.poll.registry(), Token(index))?;
             self.wires.push(wire);
-            self.free(index, Instant::now())?;
+            self.free(index)?;
         }
         Ok(())
     }
 
     /// A connection has nothing to do: gives it the next request, if there is one.
-    fn free(&mut self, index: usize, now: Instant) -> io::Result<()> {
+    fn free(&mut self, index: usize) -> io::Result<()> {
         match self.plan.pace {
-            Pace::Closed => self.send(index, now),
+            Pace::Closed => {
+                self.ready.push(index);
+                Ok(())
+            }
             Pace::Open(_) => match self.due.pop_front() {
                 Some(intended) => self.send(index, intended),
                 None => {
@@ -200,6 +207,16 @@ impl<'a> Generator<'a> {
                 }
             },
         }
+    }
+
+    /// Asks on every connection that has had its answer. Only after all answers that were there have been
+    /// read, as wrk does: whoever writes between reading wakes the server more often for less, and the floor,
+    /// which is fastest, would lose most by it.
+    fn send_ready(&mut self, now: Instant) -> io::Result<()> {
+        while let Some(index) = self.ready.pop() {
+            self.send(index, now)?;
+        }
+        Ok(())
     }
 
     /// Sends what has become due.
@@ -212,7 +229,7 @@ impl<'a> Generator<'a> {
         }
         while !self.due.is_empty() {
             let Some(index) = self.idle.pop() else { break };
-            self.free(index, now)?;
+            self.free(index)?;
         }
         Ok(())
     }
@@ -278,7 +295,7 @@ impl<'a> Generator<'a> {
         if answer.closes || self.plan.connections == Connections::Anew {
             self.open_again(index)?;
         }
-        self.free(index, now)
+        self.free(index)
     }
 
     fn broken(&mut self, index: usize, problem: &str) -> io::Result<()> {
@@ -289,7 +306,7 @@ impl<'a> Generator<'a> {
         }
         self.open_again(index)?;
         // One that was idle is in the list of those already.
-        if was_asked { self.free(index, Instant::now()) } else { Ok(()) }
+        if was_asked { self.free(index) } else { Ok(()) }
     }
 
     fn open_again(&mut self, index: usize) -> io::Result<()> {

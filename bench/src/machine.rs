@@ -38,8 +38,8 @@ impl Snapshot {
     }
 
     /// What was taken from us since, as sentences; none when the machine was quiet. `ours` are the
-    /// processes that were measured.
-    pub(crate) fn disturbances(&self, ours: &[u32]) -> Vec<String> {
+    /// processes that were measured, `beside` the names of those that belong to them.
+    pub(crate) fn disturbances(&self, ours: &[u32], beside: &[&str]) -> Vec<String> {
         let now = Self::take();
         let mut told = Vec::new();
         let steal = (now.steal - self.steal) as f64 / (now.total - self.total).max(1) as f64;
@@ -51,7 +51,8 @@ impl Snapshot {
             let before = self.processes.iter().find(|(known, _, _)| known == pid);
             let used = ticks.saturating_sub(before.map_or(0, |(_, _, ticks)| *ticks));
             let share = used as f64 / 100.0 / seconds;
-            if share > TAKEN_MAX && !ours.contains(pid) {
+            let is_ours = ours.contains(pid) || beside.contains(&name.as_str());
+            if share > TAKEN_MAX && !is_ours {
                 told.push(format!("{name} ({pid}) used {:.0} % of a core", share * 100.0));
             }
         }

@@ -5,7 +5,6 @@ mod asks;
 mod certificates;
 mod figures;
 mod floor;
-mod gate;
 mod kit;
 mod load;
 mod machine;
@@ -35,14 +34,11 @@ enum Command {
     Run(session::RunArguments),
     /// Be the floor: the same answer for every request, until killed.
     Floor(floor::FloorArguments),
-    /// Compare instruction counts with the committed ones.
-    Gate(gate::GateArguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(arguments) => session::run(&arguments),
         Command::Floor(arguments) => floor::run(&arguments),
-        Command::Gate(arguments) => gate::run(&arguments),
     }
 }

@@ -161,8 +161,10 @@ impl Report {
         let remarks: String = line.remarks.iter().map(|remark| format!("    {remark}\n")).collect();
         let Some(measured) = &line.measured else { return format!("{}\n{remarks}", line.name) };
         let goals = line.goals.iter().map(|(goal, met)| format!("{goal} {}", said(*met)));
+        // Some peers' shares would be nothing with three.
+        let decimals = if measured.share < 0.01 { 4 } else { 3 };
         format!(
-            "{:<19} {:>9.0} {:>6.3} {:>5.3} {:>7.1} {:>5.2} {:>8.3} {:>8.3} {:>8.3} {:>7.1}  {}\n{remarks}",
+            "{:<19} {:>9.0} {:>6.decimals$} {:>5.3} {:>7.1} {:>5.2} {:>8.3} {:>8.3} {:>8.3} {:>7.1}  {}\n{remarks}",
             line.name,
             measured.per_second,
             measured.share,

@@ -96,8 +96,11 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let everything = arguments.names.is_empty() && !arguments.quick && !arguments.rows_only;
     let (peer_names, names): (Vec<String>, Vec<String>) =
         arguments.names.iter().cloned().partition(|name| peers.iter().any(|(it, _)| it == name));
-    let only_peers = names.is_empty() && !peer_names.is_empty();
-    let rows = if only_peers { Vec::new() } else { choose(rows, &names, arguments.quick)? };
+    // A peer brings along the rows that it stands beside.
+    let named = peers.iter().filter(|(name, _)| peer_names.contains(name));
+    let beside = named.flat_map(|(_, peer)| peer.rows()).map(|row| row.beside.clone());
+    let names: Vec<String> = names.into_iter().chain(beside).collect();
+    let rows = choose(rows, &names, arguments.quick)?;
     let jeton = fs::canonicalize(&arguments.jeton).with_context(|| {
         format!("{} is built by `cargo build --release`", arguments.jeton.display())
     })?;
@@ -307,7 +310,8 @@ impl Session {
 
     fn end(&mut self) {
         self.report.warnings.extend(noise(&self.floors));
-        self.report.warnings.extend(self.began.disturbances(&self.ours));
+        let beside = self.postgresql.iter().map(|_| "postgres").collect::<Vec<_>>();
+        self.report.warnings.extend(self.began.disturbances(&self.ours, &beside));
         let busy: Vec<&Measured> =
             self.report.lines.iter().filter_map(|line| line.measured.as_ref()).collect();
         if busy.iter().any(|measured| measured.floor_busy < FLOOR_BUSY) {

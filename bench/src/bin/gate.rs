@@ -1,21 +1,39 @@
 //! The gate against regressions: instructions that the hot path took, beside those that are committed.
 //!
-//! Instruction counts do not care how busy a machine is, but they are the compiler's as much as ours: with
-//! another compiler than the one that the committed counts were taken with, differences are only told.
+//! Instruction counts do not care how busy a machine is, but they are the compilers', the C library's and the
+//! processor's as much as ours: aws-lc and the C library choose their code by what the processor can. With
+//! others than those that the committed counts were taken with, differences are only told.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
 /// How much more fails, and how much less is worth writing down, in per cent.
 const TOLERANCE: u64 = 5;
 
+/// Holds the instructions of the hot path against those that are committed.
+#[derive(Parser)]
+#[command(name = "gate")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tell what a program sees of the processor here.
+    Processor,
+    /// Compare counts with the committed ones, or write them down.
+    Compare(CompareArguments),
+}
+
 /// What is compared with what.
 #[derive(clap::Args)]
-pub(crate) struct GateArguments {
+struct CompareArguments {
     /// The folder that gungraun wrote into.
     found: PathBuf,
     /// The committed counts.
@@ -23,6 +41,15 @@ pub(crate) struct GateArguments {
     /// The compiler, as `rustc --version` tells.
     #[arg(long)]
     compiler: String,
+    /// The C compiler, as `cc --version` begins.
+    #[arg(long)]
+    c_compiler: String,
+    /// The C library, as `getconf GNU_LIBC_VERSION` tells.
+    #[arg(long)]
+    c_library: String,
+    /// The processor that programs see under valgrind, as `gate processor` tells there.
+    #[arg(long)]
+    processor: String,
     /// Write the counts down instead of comparing them.
     #[arg(long)]
     write: bool,
@@ -32,12 +59,31 @@ pub(crate) struct GateArguments {
 #[serde(deny_unknown_fields)]
 struct Counts {
     compiler: String,
+    c_compiler: String,
+    c_library: String,
+    processor: String,
     instructions: BTreeMap<String, u64>,
 }
 
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Processor => {
+            println!("{}", processor());
+            Ok(())
+        }
+        Command::Compare(arguments) => run(&arguments),
+    }
+}
+
 /// Compares, or writes.
-pub(crate) fn run(arguments: &GateArguments) -> anyhow::Result<()> {
-    let mut found = Counts { compiler: arguments.compiler.clone(), ..Counts::default() };
+fn run(arguments: &CompareArguments) -> anyhow::Result<()> {
+    let mut found = Counts {
+        compiler: arguments.compiler.clone(),
+        c_compiler: arguments.c_compiler.clone(),
+        c_library: arguments.c_library.clone(),
+        processor: arguments.processor.clone(),
+        instructions: BTreeMap::new(),
+    };
     collect(&arguments.found, &mut found.instructions)
         .with_context(|| format!("reading {}", arguments.found.display()))?;
     if found.instructions.is_empty() {
@@ -60,14 +106,55 @@ pub(crate) fn run(arguments: &GateArguments) -> anyhow::Result<()> {
     if complaints.is_empty() {
         return Ok(());
     }
-    if committed.compiler != found.compiler {
-        println!("not judged: the committed counts are of {}", committed.compiler);
+    let others = committed.others(&found);
+    if !others.is_empty() {
+        println!("not judged, because the committed counts are of others: {}", others.join("; "));
         return Ok(());
     }
     bail!(
         "{}\nmend it, or commit what `bench/gate --write` writes and say why",
         complaints.join("\n")
     )
+}
+
+impl Counts {
+    /// What these were counted with that those were not.
+    fn others<'a>(&'a self, found: &Self) -> Vec<&'a str> {
+        let pairs = [
+            (&self.compiler, &found.compiler),
+            (&self.c_compiler, &found.c_compiler),
+            (&self.c_library, &found.c_library),
+            (&self.processor, &found.processor),
+        ];
+        pairs.into_iter().filter(|(own, found)| own != found).map(|(own, _)| own.as_str()).collect()
+    }
+}
+
+/// What a program is told that this processor can, as far as libraries choose their code by it.
+fn processor() -> String {
+    [&[std::env::consts::ARCH], &features()[..]].concat().join(" ")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn features() -> Vec<&'static str> {
+    let all = [
+        ("ssse3", is_x86_feature_detected!("ssse3")),
+        ("avx", is_x86_feature_detected!("avx")),
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("bmi2", is_x86_feature_detected!("bmi2")),
+        ("adx", is_x86_feature_detected!("adx")),
+        ("sha", is_x86_feature_detected!("sha")),
+        ("movbe", is_x86_feature_detected!("movbe")),
+        ("pclmulqdq", is_x86_feature_detected!("pclmulqdq")),
+        ("rdrand", is_x86_feature_detected!("rdrand")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+    ];
+    all.into_iter().filter_map(|(name, can)| can.then_some(name)).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn features() -> Vec<&'static str> {
+    Vec::new()
 }
 
 /// A line for every count, and what is wrong.
@@ -137,7 +224,18 @@ mod tests {
 
     fn counts(pairs: &[(&str, u64)]) -> Counts {
         let instructions = pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
-        Counts { compiler: "rustc 1".to_owned(), instructions }
+        Counts { compiler: "rustc 1".to_owned(), instructions, ..Counts::default() }
+    }
+
+    #[test]
+    fn what_was_counted_with_others_is_told_apart() {
+        let (one, mut other) = (counts(&[]), counts(&[]));
+        assert_eq!(one.others(&other), Vec::<&str>::new());
+        other.c_library = "glibc 2.36".to_owned();
+        assert_eq!(other.others(&one), ["glibc 2.36"]);
+        other.compiler = "rustc 2".to_owned();
+        assert_eq!(one.others(&other), ["rustc 1", ""]);
+        assert!(processor().starts_with(std::env::consts::ARCH));
     }
 
     #[test]
