@@ -30,7 +30,7 @@ pub(crate) fn take(session: &mut Session) -> anyhow::Result<()> {
         let first = first_token(kit, &row)?;
         let named = format!("{clients} clients");
         session.report.figure(&format!("resident, {named}, idle"), idle, "MiB", Some(memory));
-        let name = format!("resident, {named}, after load on {connections} connections");
+        let name = format!("resident, {named}, under load on {connections} connections");
         session.report.figure(&name, loaded, "MiB", Some(memory));
         session.report.figure(&format!("start to first token, {named}"), first, "ms", Some(start));
     }
@@ -50,22 +50,21 @@ pub(crate) fn soak(session: &mut Session, minutes: u64) -> anyhow::Result<()> {
     let names = ["growth", "sealed", "stored-64", "introspect-jwt", "forward-auth", "dpop"];
     let kit = session.kit(Store::Sqlite, 10_000)?;
     let process = kit.serve(SERVER_CORE, false)?;
-    let mut first = 0.0;
+    let (mut first, mut last) = (0.0, 0.0);
     for minute in 0..minutes {
         // All of them in each minute, so that what is full after the first stays comparable.
         for name in names {
             let row = row(name, 64, 10_000)?;
             let mut subject = Bench { kit, row: &row, process: &process }.subject()?;
             let window = Duration::from_secs(60) / names.len() as u32;
-            load(&mut subject, Pace::Closed, Duration::ZERO, window)?;
+            let run = load(&mut subject, Pace::Closed, Duration::ZERO, window)?;
+            last = run.resident_bytes as f64 / MIB;
         }
-        let resident = process.usage().resident_bytes as f64 / MIB;
-        eprintln!("after minute {}: {resident:.1} MiB", minute + 1);
+        eprintln!("after minute {}: {last:.1} MiB", minute + 1);
         if minute == 0 {
-            first = resident;
+            first = last;
         }
     }
-    let last = process.usage().resident_bytes as f64 / MIB;
     let name = format!("growth of resident memory over {minutes} minutes of load");
     session.report.figure(&name, (last / first - 1.0) * 100.0, "%", Some(10.0));
     Ok(())
@@ -77,14 +76,14 @@ fn row(name: &str, count: usize, clients: usize) -> anyhow::Result<Row> {
     Ok(Row { count, clients, ..row })
 }
 
-/// Resident memory before and after load, in MiB.
+/// Resident memory before load and at its end, with all connections open, in MiB.
 fn resident(kit: &Kit, row: &Row) -> anyhow::Result<(f64, f64)> {
     let process = kit.serve(SERVER_CORE, false)?;
     std::thread::sleep(Duration::from_secs(1));
     let idle = process.usage().resident_bytes as f64 / MIB;
     let mut subject = Bench { kit, row, process: &process }.subject()?;
-    load(&mut subject, Pace::Closed, Duration::ZERO, Duration::from_secs(5))?;
-    Ok((idle, process.usage().resident_bytes as f64 / MIB))
+    let run = load(&mut subject, Pace::Closed, Duration::ZERO, Duration::from_secs(5))?;
+    Ok((idle, run.resident_bytes as f64 / MIB))
 }
 
 /// From starting the process to the last byte of the first token, in milliseconds.

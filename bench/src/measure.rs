@@ -88,6 +88,8 @@ pub(crate) struct Run {
     pub(crate) outcome: Outcome,
     /// Processor time of the server while it was counted.
     pub(crate) cpu_seconds: f64,
+    /// What it had in memory at the end, with every connection open.
+    pub(crate) resident_bytes: u64,
 }
 
 impl Run {
@@ -305,7 +307,7 @@ fn load_keeping(
     };
     let process = subject.process;
     let mut used = Vec::new();
-    let mut at_edge = || used.push(process.usage().cpu_seconds);
+    let mut at_edge = || used.push(process.usage());
     let outcome = run(&plan, &mut subject.requests, &subject.expected, &mut at_edge)?;
     if let Some(first) = &outcome.first_wrong {
         bail!("{} answers were not as expected; the first: {first}", outcome.wrong);
@@ -313,11 +315,9 @@ fn load_keeping(
     if outcome.answered == 0 {
         bail!("there was no answer within {window:?}");
     }
-    let cpu_seconds = match used[..] {
-        [before, after] => after - before,
-        _ => 0.0,
-    };
-    Ok(Run { outcome, cpu_seconds })
+    let [before, after] = used[..] else { bail!("the load had no end") };
+    let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
+    Ok(Run { outcome, cpu_seconds, resident_bytes: after.resident_bytes })
 }
 
 /// Asks until there are so many answers; their bodies.

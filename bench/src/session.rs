@@ -31,13 +31,15 @@ const BETWEEN: Duration = Duration::from_secs(4);
 const CROWD: Duration = Duration::from_secs(40);
 const MANY: usize = 100_000;
 const FIGURES: Duration = Duration::from_secs(150);
+const SOAK_MINUTES: u64 = 10;
 /// How much of its core the floor must use at least; otherwise the load generator was the limit.
 const FLOOR_BUSY: f64 = 0.97;
 
 /// What to measure, and with what.
 #[derive(clap::Args)]
 pub(crate) struct RunArguments {
-    /// Rows and peers by name; all when left out.
+    /// Rows and peers by name, `figures` for those that are no rows, `soak` for ten minutes of load; all but
+    /// the last when left out.
     names: Vec<String>,
     /// A few rows, in about a minute.
     #[arg(long)]
@@ -94,13 +96,18 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let everything = arguments.names.is_empty() && !arguments.quick && !arguments.rows_only;
+    let named = |word: &str| arguments.names.iter().any(|name| name == word);
+    let figures = everything || named("figures");
+    let soak = arguments.soak.or(named("soak").then_some(SOAK_MINUTES));
+    let names = arguments.names.iter().filter(|name| !["figures", "soak"].contains(&name.as_str()));
     let (peer_names, names): (Vec<String>, Vec<String>) =
-        arguments.names.iter().cloned().partition(|name| peers.iter().any(|(it, _)| it == name));
+        names.cloned().partition(|name| peers.iter().any(|(it, _)| it == name));
     // A peer brings along the rows that it stands beside.
-    let named = peers.iter().filter(|(name, _)| peer_names.contains(name));
-    let beside = named.flat_map(|(_, peer)| peer.rows()).map(|row| row.beside.clone());
+    let chosen = peers.iter().filter(|(name, _)| peer_names.contains(name));
+    let beside = chosen.flat_map(|(_, peer)| peer.rows()).map(|row| row.beside.clone());
     let names: Vec<String> = names.into_iter().chain(beside).collect();
-    let rows = choose(rows, &names, arguments.quick)?;
+    let no_rows = names.is_empty() && !arguments.names.is_empty();
+    let rows = if no_rows { Vec::new() } else { choose(rows, &names, arguments.quick)? };
     let jeton = fs::canonicalize(&arguments.jeton).with_context(|| {
         format!("{} is built by `cargo build --release`", arguments.jeton.display())
     })?;
@@ -109,16 +116,15 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let mut session = Session::begin(arguments, jeton)?;
     let peers: Vec<&(String, Peer)> =
         peers.iter().filter(|(name, _)| everything || peer_names.contains(name)).collect();
-    let expected =
-        session.expected(&rows, &peers, if everything { FIGURES } else { Duration::ZERO });
+    let expected = session.expected(&rows, &peers, if figures { FIGURES } else { Duration::ZERO });
     eprint!("{} rows, {} peers: about {expected}\n\n{}", rows.len(), peers.len(), Report::head());
     for row in &rows {
         session.row(row);
     }
-    if everything {
+    if figures {
         figures::take(&mut session)?;
     }
-    if let Some(minutes) = arguments.soak {
+    if let Some(minutes) = soak {
         figures::soak(&mut session, minutes)?;
     }
     for (name, peer) in peers {

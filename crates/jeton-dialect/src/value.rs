@@ -161,7 +161,7 @@ impl<'a> Source<'a> {
             Value::AccessToken => self.issued()?.access_token.reveal(),
             Value::TokenType => self.issued()?.token_type(),
             Value::ClientId => self.issued()?.client.id.as_str(),
-            Value::ClientName => self.issued()?.client.name.as_deref()?,
+            Value::ClientName => self.issued()?.client.name()?,
             Value::Subject => self.issued()?.client.subject(),
             Value::Message => self.error()?.kind().message(),
             Value::Kind => self.error()?.kind().name(),

@@ -16,6 +16,7 @@ use jeton_engine::claims::CustomClaims;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock};
 use jeton_engine::clock::{Random, Time};
 use jeton_engine::confirmation::Confirmation;
+use jeton_engine::engine::LiveClient;
 use jeton_engine::error::{Error, Kind, Reason, Refusal};
 use jeton_engine::event::Reference;
 use jeton_engine::limit::Allowances;
@@ -29,8 +30,8 @@ fn dialect(name: &str) -> Arc<Dialect> {
     Arc::clone(dialects.get(name).unwrap())
 }
 
-fn client() -> Arc<Client> {
-    Arc::new(Client {
+fn client() -> Arc<LiveClient> {
+    let client = Client {
         realm: "main".parse().unwrap(),
         id: "3ce66d885c1a3b752bb90007a5f1e2d4".parse().unwrap(),
         name: Some("Ada \"the\" Countess".into()),
@@ -50,7 +51,8 @@ fn client() -> Arc<Client> {
         created_at: NOW,
         changed_at: NOW,
         revision: 1,
-    })
+    };
+    Arc::new(client.into())
 }
 
 fn issued() -> Issued {

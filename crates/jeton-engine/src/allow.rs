@@ -46,7 +46,10 @@ pub(crate) fn count_client(deciding: Deciding<'_>, live: &LiveClient) -> Result<
         Account { of: LimitOf::Realm, rates: &realm.realm_limits, buckets: &state.memory.buckets };
     let counted = match &realm.client_limits {
         None => Account::take_all(std::slice::from_ref(&of_realm), now).and_then(|()| {
-            live.run.windows.count(&terms.limits, now).map_err(|allowance| {
+            if terms.limits.is_empty() {
+                return Ok(Allowances::default());
+            }
+            live.run.counters().windows().count(&terms.limits, now).map_err(|allowance| {
                 of_realm.give_back();
                 Refusing { wait: allowance.reset.since(now), allowance }
             })
@@ -55,7 +58,8 @@ pub(crate) fn count_client(deciding: Deciding<'_>, live: &LiveClient) -> Result<
             Account::take_all(std::slice::from_ref(&of_realm), now).map(|()| Allowances::default())
         }
         Some(rates) => {
-            let buckets = live.run.buckets();
+            let counters = live.run.counters();
+            let buckets = counters.buckets();
             let accounts = [Account { of: LimitOf::Client, rates, buckets }, of_realm];
             let [of_client, _] = &accounts;
             Account::take_all(&accounts, now).map(|()| of_client.left(now))
@@ -83,7 +87,7 @@ fn refused(deciding: Deciding<'_>, refusing: Refusing, live: Option<&LiveClient>
         LimitOf::Source => Reason::SourceLimited,
         LimitOf::Realm => Reason::RealmLimited,
     });
-    refusal.client_id = live.map(|live| live.client.id.clone());
+    refusal.client_id = live.map(|live| live.id.clone());
     refusal.retry_after = Some(wait);
     refusal.allowance = Some(allowance);
     refusal

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::allow::{count_refused, source};
-use crate::client::Client;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
 use crate::live::LiveClient;
@@ -95,7 +94,7 @@ fn may_use(
     if live.is_locked(deciding.now) {
         return Err(Reason::ClientLocked);
     }
-    if !live.client.may_authenticate_by(method) {
+    if !live.may_authenticate_by(method) {
         return Err(Reason::AuthenticationMethod);
     }
     Ok(())
@@ -110,7 +109,7 @@ fn welcome(deciding: Deciding<'_>, live: &LiveClient) {
 }
 
 /// The refusal of a client that exists.
-pub(crate) fn known(reason: Reason, client: &Client) -> Refusal {
+pub(crate) fn known(reason: Reason, client: &LiveClient) -> Refusal {
     let mut refusal = Refusal::from(reason);
     refusal.client_id = Some(client.id.clone());
     refusal

@@ -2,12 +2,12 @@
 //! (RFC 8705 section 3, RFC 9449 section 5).
 
 use crate::certificate::ClientCertificate;
-use crate::client::Client;
 use crate::client::proof::Binding;
 use crate::confirmation::{Confirmation, Thumbprint};
 use crate::deciding::Deciding;
 use crate::dpop::{Proven, prove};
 use crate::error::Reason;
+use crate::live::LiveClient;
 use crate::realm::proving::Profile;
 use crate::spent::ToSpend;
 
@@ -22,7 +22,7 @@ pub(crate) struct Bound {
 ///
 /// # Errors
 /// The refusal of a request that does not show what the client's tokens must be bound to.
-pub(crate) fn bind(deciding: Deciding<'_>, client: &Client) -> Result<Bound, Reason> {
+pub(crate) fn bind(deciding: Deciding<'_>, client: &LiveClient) -> Result<Bound, Reason> {
     let sender = client.sender_constraint();
     let proven = proven(deciding, sender.dpop)?;
     let key = proven.as_ref().map(|proven| proven.key);

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use jeton_jose::jws::Unverified;
 use jeton_jose::jwt::Claims;
 
-use crate::client::{Client, ClientStatus};
+use crate::client::ClientStatus;
 use crate::clock::Time;
 use crate::confirmation::{CNF, Confirmation};
 use crate::engine::Engine;
 use crate::error::Fault;
 use crate::issue::{digest_of_text, digest_of_token};
-use crate::live::{KeyMark, Memory, RealmState};
+use crate::live::{KeyMark, LiveClient, Memory, RealmState};
 use crate::name::ClientId;
 use crate::realm::proving::Profile;
 use crate::scope::Scope;
@@ -28,7 +28,7 @@ const TOKEN_BYTES_MAX: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct ActiveToken {
     /// The client that it was issued to.
-    pub client: Arc<Client>,
+    pub client: Arc<LiveClient>,
     /// What it says.
     pub says: Arc<Says>,
 }
@@ -129,7 +129,7 @@ impl Engine {
 }
 
 /// The token's client, if the token still holds.
-fn holds(memory: &Memory, says: &Says, now: Time) -> Option<Arc<Client>> {
+fn holds(memory: &Memory, says: &Says, now: Time) -> Option<Arc<LiveClient>> {
     if says.expires_at.is_some_and(|end| end <= now) || memory.is_revoked(&says.digest) {
         return None;
     }
@@ -140,11 +140,10 @@ fn holds(memory: &Memory, says: &Says, now: Time) -> Option<Arc<Client>> {
     if says.key.as_ref().is_some_and(|key| !memory.keys.load().has(key)) {
         return None;
     }
-    let live = memory.clients.client(says.client_id.as_str())?;
-    let client = &live.client;
+    let client = memory.clients.client(says.client_id.as_str())?;
     // A token of an earlier client of the same identifier is not this client's.
     let theirs = client.created_at.whole_second() <= says.issued_at;
-    (client.status == ClientStatus::Enabled && theirs).then(|| Arc::clone(client))
+    (client.status == ClientStatus::Enabled && theirs).then_some(client)
 }
 
 /// A JWT that one of the realm's keys signed. Only types that access tokens have: other JWTs that

@@ -72,10 +72,7 @@ impl Client {
     /// Whether it may authenticate in this way. A client that was registered for one way cannot
     /// use another.
     pub fn may_authenticate_by(&self, method: AuthenticationMethod) -> bool {
-        match self.authentication.as_slice() {
-            [] => method.shows_secret(),
-            allowed => allowed.contains(&method),
-        }
+        method.is_allowed_by(&self.authentication)
     }
 
     /// What its tokens are bound to.
@@ -106,9 +103,10 @@ pub enum ClientRole {
 }
 
 /// Whether an account is locked after wrong guesses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lock {
     /// It is not.
+    #[default]
     Open,
     /// Until this moment.
     Until(Time),

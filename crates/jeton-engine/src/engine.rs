@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::allow::count_refused;
-use crate::client::{Client, Lock};
+use crate::client::Lock;
 use crate::clock::{Clock, Random};
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Refusal};
@@ -19,7 +19,7 @@ use crate::issue::issue;
 use crate::journey;
 use crate::key_source::KeySource;
 use crate::live::Memory;
-pub use crate::live::{PublishedKeys, RealmState};
+pub use crate::live::{LiveClient, PublishedKeys, RealmState};
 use crate::manage::Manage;
 use crate::master_key::MasterKey;
 use crate::name::{ClientId, RealmName};
@@ -294,9 +294,9 @@ impl Engine {
 
     /// Locks an account after wrong guesses: in memory it is locked already, the store hears of it
     /// as soon as it can, without anybody waiting for it.
-    pub(crate) fn lock_later(&self, client: &Client, lock: Lock) {
+    pub(crate) fn lock_later(&self, realm: &RealmName, id: &ClientId, lock: Lock) {
         let manage = Manage::new(self.parts.clone());
-        let (realm, id) = (client.realm.clone(), client.id.clone());
+        let (realm, id) = (realm.clone(), id.clone());
         tokio::spawn(async move {
             if let Err(error) = manage.lock_client(&realm, &id, lock).await {
                 tracing::warn!(%error, %realm, client_id = %id, "the lock of a client was not kept");

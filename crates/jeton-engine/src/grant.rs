@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use crate::client::{Client, ClientStatus};
+use crate::client::ClientStatus;
 use crate::clock::Time;
 use crate::error::Reason;
+use crate::live::LiveClient;
 use crate::name::Audience;
 use crate::realm::Realm;
 use crate::scope::Scope;
@@ -19,12 +20,12 @@ const LIFETIME_SECONDS: u32 = 3600;
 ///
 /// # Errors
 /// The reason why not.
-pub(crate) fn may_have_token(client: &Client, source: IpAddr) -> Result<(), Reason> {
+pub(crate) fn may_have_token(client: &LiveClient, source: IpAddr) -> Result<(), Reason> {
     if client.status == ClientStatus::Disabled {
         return Err(Reason::ClientDisabled);
     }
     let source = source.to_canonical();
-    let allowed = &client.networks;
+    let allowed = client.networks();
     if !allowed.is_empty() && !allowed.iter().any(|network| network.contains(&source)) {
         return Err(Reason::SourceNotAllowed);
     }
@@ -38,7 +39,7 @@ pub(crate) fn may_have_token(client: &Client, source: IpAddr) -> Result<(), Reas
 /// The scope is malformed, or more than the client may have.
 pub(crate) fn narrow(
     realm: &Realm,
-    client: &Client,
+    client: &LiveClient,
     asked: Option<&str>,
 ) -> Result<(Scope, bool), Reason> {
     let in_realm = |token: &str| realm.scopes.is_empty() || realm.scopes.contains(token);
@@ -64,10 +65,10 @@ pub(crate) fn narrow(
 pub(crate) fn audiences<'a>(
     realm: &'a Realm,
     terms: &'a Terms,
-    client: &'a Client,
+    client: &'a LiveClient,
     asked: &[&str],
 ) -> Result<SmallVec<[&'a str; 2]>, Reason> {
-    let allowed: SmallVec<[&str; 2]> = match client.audiences.as_slice() {
+    let allowed: SmallVec<[&str; 2]> = match client.audiences() {
         [] => {
             let named = realm.audience.as_ref().or(terms.audience.as_ref()).map(Audience::as_str);
             let issuer = || terms.token.is_none().then_some(&*realm.issuer);
@@ -91,8 +92,8 @@ pub(crate) fn audiences<'a>(
 
 /// How long the token lives: the client's word before the realm's before the dialect's. A life
 /// without end needs the dialect's permission. Whoever named it, it is cut to the realm's longest.
-pub(crate) fn lifetime(realm: &Realm, terms: &Terms, client: &Client) -> Lifetime {
-    let words = [client.lifetime, realm.lifetime, Some(terms.lifetime)];
+pub(crate) fn lifetime(realm: &Realm, terms: &Terms, client: &LiveClient) -> Lifetime {
+    let words = [client.lifetime(), realm.lifetime, Some(terms.lifetime)];
     let permitted = |lifetime: &Lifetime| {
         *lifetime != Lifetime::Never || terms.never_expires == Permission::Permitted
     };

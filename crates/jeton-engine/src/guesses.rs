@@ -89,7 +89,10 @@ impl Guesses {
             return Ok(turn);
         }
         let wait = match own {
-            Some(client) => client.run.own_guesses.wait(self.pace, now),
+            Some(client) => {
+                let known = client.run.known_counters();
+                known.map_or(0, |counters| counters.own_guesses.wait(self.pace, now))
+            }
             None => self.wait(source, now),
         };
         if wait == 0 {
@@ -183,7 +186,7 @@ impl Turn<'_> {
             return;
         }
         match self.own {
-            Some(client) => client.run.own_guesses.give_back(self.guesses.pace),
+            Some(client) => client.run.counters().own_guesses.give_back(self.guesses.pace),
             None => {
                 for (account, pace) in self.guesses.accounts(self.source) {
                     self.guesses.debts.give_back(account, pace.cost());
@@ -202,7 +205,7 @@ impl Turn<'_> {
         let Self { guesses, now, .. } = *self;
         match self.own {
             Some(client) => {
-                let spent = client.run.own_guesses.charge(guesses.pace, now);
+                let spent = client.run.counters().own_guesses.charge(guesses.pace, now);
                 guesses.latest.fetch_max(spent, Ordering::Relaxed);
             }
             None => guesses.charge(self.source, now),

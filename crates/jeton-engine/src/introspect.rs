@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::allow::count_refused;
 use crate::authenticate::known_caller;
 use crate::check::ActiveToken;
-use crate::client::{Client, ClientRole};
+use crate::client::ClientRole;
 use crate::deciding::Deciding;
 use crate::engine::Engine;
 use crate::error::{Error, Refusal};
 use crate::event::EventKind;
-use crate::live::RealmState;
+use crate::live::{LiveClient, RealmState};
 use crate::request::{Caller, TokenQuestion};
 use crate::terms::Terms;
 use crate::token::Answered;
@@ -20,7 +20,7 @@ use crate::token::Answered;
 #[derive(Clone, Debug)]
 pub struct Introspected {
     /// Who asked.
-    pub caller: Arc<Client>,
+    pub caller: Arc<LiveClient>,
     /// The token; `None` when it does not hold, or is none of the caller's business.
     pub token: Option<ActiveToken>,
     /// Whether the token is for another resource server, and not for the caller.
@@ -59,8 +59,7 @@ async fn introspect(
 ) -> Result<Introspected, Error> {
     let reach = &deciding.engine.reach;
     reach.vouch()?;
-    let live = known_caller(deciding, question).await?;
-    let caller = Arc::clone(&live.client);
+    let caller = known_caller(deciding, question).await?;
     let token = deciding.engine.check(deciding.realm, question.token).await?;
     let theirs = |token: &ActiveToken| {
         caller.role == ClientRole::ResourceServer || token.client.id == caller.id
@@ -74,10 +73,10 @@ async fn introspect(
 
 /// Whether the audiences name a resource server of the realm by its identifier, and not the caller.
 /// Audiences that name nobody we know are for whoever serves them.
-fn is_for_another(realm: &RealmState, caller: &Client, token: &ActiveToken) -> bool {
+fn is_for_another(realm: &RealmState, caller: &LiveClient, token: &ActiveToken) -> bool {
     let names = |audience: &str| {
         let client = realm.memory.clients.client(audience);
-        client.is_some_and(|live| live.client.role == ClientRole::ResourceServer)
+        client.is_some_and(|live| live.role == ClientRole::ResourceServer)
     };
     let audiences = &token.says.audiences;
     token.client.id != caller.id

@@ -1,14 +1,16 @@
 //! The story of one token, top to bottom, in the order of RFC 6749 section 4.4.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::allow::{count_client, count_source};
 use crate::authenticate::{Authenticated, authenticate};
 use crate::bind::{Bound, bind};
-use crate::client::Client;
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
 use crate::grant::{audiences, expiry, lifetime, narrow};
+use crate::live::LiveClient;
 use crate::mint::{Grant, mint, token_id};
 use crate::name::NameError;
 use crate::request::TokenRequest;
@@ -32,7 +34,7 @@ pub(crate) async fn issue(
 
     let Authenticated { live, spend: mut to_spend, .. } =
         authenticate(deciding, &request.credentials).await?;
-    let client = &live.client;
+    let client = &live;
     let refused = |reason| refuse(reason, client);
     let (scope, scope_is_as_asked) = narrow(realm, client, request.scope).map_err(refused)?;
     let audiences = audiences(realm, terms, client, &request.audiences).map_err(refused)?;
@@ -63,7 +65,7 @@ pub(crate) async fn issue(
     state.memory.counts.issued.count(shape.into());
     Ok(Issued {
         access_token: AccessToken::new(token),
-        client: client.clone(),
+        client: Arc::clone(&live),
         confirmation,
         issued_at,
         expires_at,
@@ -73,7 +75,7 @@ pub(crate) async fn issue(
     })
 }
 
-pub(crate) fn refuse(reason: Reason, client: &Client) -> Error {
+pub(crate) fn refuse(reason: Reason, client: &LiveClient) -> Error {
     let mut refusal = Refusal::from(reason);
     refusal.client_id = Some(client.id.clone());
     Error::from(refusal)

@@ -1,9 +1,11 @@
 //! What is held in memory of a realm: its clients and keys, and what was found out about its
 //! tokens. Read without waiting, followed as the store changes.
 
+mod by_id;
 mod client;
 mod clients;
 mod keys;
+mod run;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use arc_swap::ArcSwap;
 use jeton_jose::JwkSet;
 use quick_cache::sync::Cache;
 
-pub(crate) use crate::live::client::LiveClient;
+pub use crate::live::client::LiveClient;
+pub(crate) use crate::live::client::LiveSecret;
 use crate::live::clients::Clients;
 pub(crate) use crate::live::keys::KeyMark;
 use crate::live::keys::LiveKeys;
@@ -178,21 +181,24 @@ impl Memory {
 
     /// Reads all clients anew; those that are gone are forgotten.
     async fn reload_clients(&self, store: &dyn Store, realm: &RealmName) -> Result<(), StoreError> {
-        const PAGE: u32 = 10_000;
+        // Small enough to stay in the processor's cache from the row to what is held of it.
+        const PAGE: u32 = 1000;
         let known_before = self.clients.len() > 0;
-        let mut seen = HashSet::new();
+        let (mut seen, mut scopes, mut fresh) = (HashSet::new(), HashSet::new(), Vec::new());
         let mut after: Option<ClientId> = None;
         loop {
             let page = store.clients(realm, after.as_ref(), PAGE).await?;
             after = page.last().map(|client| client.id.clone());
-            let whole_page = page.len() == PAGE as usize;
-            for client in page {
-                if known_before {
-                    seen.insert(client.id.clone());
-                }
-                self.clients.put(client);
+            let is_last = page.len() < PAGE as usize;
+            if known_before {
+                seen.extend(page.iter().map(|client| client.id.clone()));
             }
-            if !whole_page {
+            fresh.extend(page.into_iter().map(|client| self.clients.live(client, &mut scopes)));
+            // All at once where nobody waits for the first of them: that is by far the cheapest.
+            if known_before || is_last {
+                self.clients.put(std::mem::take(&mut fresh));
+            }
+            if is_last {
                 break;
             }
         }
@@ -210,7 +216,10 @@ impl Memory {
         id: &ClientId,
     ) -> Result<(), StoreError> {
         match store.client(realm, id).await? {
-            Some(client) => self.clients.put(client),
+            Some(client) => {
+                let live = self.clients.live(client, &mut HashSet::new());
+                self.clients.put(vec![live]);
+            }
             None => self.clients.forget(id),
         }
         Ok(())

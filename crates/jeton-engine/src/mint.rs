@@ -8,11 +8,10 @@ use jeton_jose::SigningKey;
 use jeton_jose::json::is_plain;
 use serde_json::Value;
 
-use crate::client::Client;
 use crate::clock::{Random, Time};
 use crate::confirmation::{CNF, Confirmation};
 use crate::error::Fault;
-use crate::live::RealmState;
+use crate::live::{LiveClient, RealmState};
 use crate::name::TokenId;
 use crate::random_text;
 use crate::realm::Realm;
@@ -23,7 +22,7 @@ use crate::terms::{ClaimValue, HeaderValue, JwtShape, StoredShape, TokenShape};
 /// What a token says.
 pub(crate) struct Grant<'a> {
     pub(crate) realm: &'a Realm,
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a LiveClient,
     pub(crate) scope: &'a Scope,
     pub(crate) audiences: &'a [&'a str],
     pub(crate) confirmation: Confirmation,
@@ -110,7 +109,7 @@ fn claims(claims: &[(String, ClaimValue)], grant: &Grant<'_>) -> Vec<u8> {
             ClaimValue::Subject => object.string(name, grant.client.subject()),
             ClaimValue::ClientId => object.string(name, grant.client.id.as_str()),
             ClaimValue::ClientName => {
-                if let Some(client_name) = &grant.client.name {
+                if let Some(client_name) = grant.client.name() {
                     object.string(name, client_name);
                 }
             }
@@ -131,7 +130,7 @@ fn claims(claims: &[(String, ClaimValue)], grant: &Grant<'_>) -> Vec<u8> {
             ClaimValue::TokenId => object.string(name, grant.id.as_str()),
             ClaimValue::Constant(value) => object.value(name, value),
             ClaimValue::Custom => {
-                for (name, value) in grant.realm.claims.with(&grant.client.claims) {
+                for (name, value) in grant.realm.claims.with(grant.client.claims()) {
                     object.value(name, value);
                 }
             }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jeton_jose::Algorithm;
 
-use crate::client::{Client, ClientStatus};
+use crate::client::ClientStatus;
 use crate::clock::Time;
 pub use crate::counts::{LimitOf, Minted};
 use crate::engine::Engine;
 use crate::error::{FaultKind, Reason};
 use crate::key::KeyStatus;
-use crate::live::RealmState;
+use crate::live::{LiveClient, LiveSecret, RealmState};
 use crate::name::RealmName;
 use crate::request::AuthenticationMethod;
 
@@ -190,19 +190,19 @@ impl RealmState {
 }
 
 impl ClientReadings {
-    fn take(&mut self, client: &Client, now: Time) {
-        self.locked += usize::from(client.lock.holds(now));
+    fn take(&mut self, client: &LiveClient, now: Time) {
+        self.locked += usize::from(client.lock().holds(now));
         if client.status == ClientStatus::Disabled {
             self.disabled += 1;
             return;
         }
         self.enabled += 1;
-        for secret in &client.secrets {
-            self.secrets.take(secret.expires_at, now);
+        for secret in client.secrets.iter() {
+            self.secrets.take(secret.expires_at(), now);
         }
         // `None` is for ever, and later than any end.
         let end = |end: Option<Time>| (end.is_none(), end);
-        let ends = client.secrets.iter().map(|secret| secret.expires_at);
+        let ends = client.secrets.iter().map(LiveSecret::expires_at);
         if let Some(last) = ends.max_by_key(|one| end(*one)) {
             self.last_secrets.take(last, now);
         }

@@ -11,11 +11,20 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use quick_cache::sync::Cache;
 
-use crate::client::{Client, SecretDigest};
+use crate::client::SecretDigest;
 use crate::clock::{Random, Time};
 use crate::counts::Lookups;
 use crate::engine::Settings;
+use crate::live::LiveClient;
+use crate::name::RealmName;
 use crate::readings::CacheReadings;
+
+/// Whose secret it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Whose<'a> {
+    pub(crate) realm: &'a RealmName,
+    pub(crate) client: &'a LiveClient,
+}
 
 /// Right secrets, remembered.
 pub(crate) struct Remembered {
@@ -43,8 +52,8 @@ impl Remembered {
     }
 
     /// The place among the client's secrets of the one that `presented` was found to be.
-    pub(crate) fn recall(&self, client: &Client, presented: &str, now: Time) -> Option<usize> {
-        let place = self.look_up(client, presented, now);
+    pub(crate) fn recall(&self, whose: Whose<'_>, presented: &str, now: Time) -> Option<usize> {
+        let place = self.look_up(whose, presented, now);
         match place {
             Some(_) => self.lookups.hit(),
             None => self.lookups.miss(),
@@ -58,10 +67,10 @@ impl Remembered {
         CacheReadings { hits, misses, entries: self.right.len() }
     }
 
-    fn look_up(&self, client: &Client, presented: &str, now: Time) -> Option<usize> {
-        let digest = self.digest(client, presented);
+    fn look_up(&self, whose: Whose<'_>, presented: &str, now: Time) -> Option<usize> {
+        let digest = self.digest(whose, presented);
         let right = self.right.get(&digest)?;
-        let place = client.secrets.iter().position(|secret| secret.digest == right.kept);
+        let place = whose.client.secrets.iter().position(|secret| secret.digest == right.kept);
         // A clock that was set back must not make it last longer.
         let lasts = now < right.until && right.until.since(now) <= self.lasting;
         if lasts && place.is_some() {
@@ -74,23 +83,23 @@ impl Remembered {
     /// Remembers that `presented` is what the client keeps as `kept`.
     pub(crate) fn remember(
         &self,
-        client: &Client,
+        whose: Whose<'_>,
         presented: &str,
         kept: &SecretDigest,
         now: Time,
     ) {
         let right = Right { kept: kept.clone(), until: now.plus(self.lasting) };
-        self.right.insert(self.digest(client, presented), right);
+        self.right.insert(self.digest(whose, presented), right);
     }
 
-    fn digest(&self, client: &Client, presented: &str) -> [u8; 32] {
+    fn digest(&self, whose: Whose<'_>, presented: &str) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
         // Names have no control characters, so a zero byte ends each of them unmistakably.
-        for part in [client.realm.as_str(), client.id.as_str()] {
+        for part in [whose.realm.as_str(), whose.client.id.as_str()] {
             context.update(part.as_bytes());
             context.update(&[0]);
         }
-        context.update(&client.revision.to_le_bytes());
+        context.update(&whose.client.revision.to_le_bytes());
         context.update(presented.as_bytes());
         let mut digest = [0; 32];
         digest.copy_from_slice(context.sign().as_ref());

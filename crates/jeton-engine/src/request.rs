@@ -180,6 +180,15 @@ impl AuthenticationMethod {
         matches!(self, Self::PrivateKeyJwt | Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
     }
 
+    /// Whether a client may use it that was registered for these: for any way of presenting its secret
+    /// when there are none, and for no other way otherwise.
+    pub fn is_allowed_by(self, registered: &[Self]) -> bool {
+        match registered {
+            [] => self.shows_secret(),
+            allowed => allowed.contains(&self),
+        }
+    }
+
     /// Whether the secret itself crosses the wire.
     pub const fn shows_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)

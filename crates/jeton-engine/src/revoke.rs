@@ -37,13 +37,12 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
     let Deciding { engine, realm, now, .. } = deciding;
     // Also of a token that does not hold: perhaps it does, and memory has not heard of it.
     engine.reach.keep()?;
-    let live = known_caller(deciding, question).await?;
-    let caller = &live.client;
+    let caller = known_caller(deciding, question).await?;
     let Some(token) = engine.check(realm, question.token).await? else {
         return Ok(());
     };
     if token.client.id != caller.id {
-        return Err(refuse(Reason::TokenNotTheirs, caller));
+        return Err(refuse(Reason::TokenNotTheirs, &caller));
     }
     let record = record(deciding, &token)?;
     let event = Event {

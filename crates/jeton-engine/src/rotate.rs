@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use jeton_jose::Algorithm;
 
-use crate::client::Client;
 use crate::clock::Time;
 use crate::engine::{Engine, Parts};
 use crate::error::Fault;
@@ -137,8 +136,8 @@ fn is_over(record: &KeyRecord, longest: Option<Duration>, now: Time) -> bool {
 /// The longest life of any of the realm's tokens; `None`: for ever.
 fn longest_life(state: &RealmState) -> Option<Duration> {
     let mut longest = duration(state.realm().lifetime_longest);
-    state.memory.clients.each(|client: &Client| {
-        if let Some(lifetime) = client.lifetime {
+    state.memory.clients.each(|client| {
+        if let Some(lifetime) = client.lifetime() {
             let lifetime = state.realm().cut(lifetime);
             longest = longest.zip(duration(lifetime)).map(|(one, other)| one.max(other));
         }

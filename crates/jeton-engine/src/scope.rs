@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::name::NameError;
 
-/// Scope tokens in the order given, each once. May be empty.
+/// Scope tokens in the order given, each once. May be empty. One text, so that the many who have the
+/// same may share it.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Scope(Vec<Box<str>>);
+pub struct Scope(Option<Arc<str>>);
 
 impl Scope {
     /// The most scope tokens that one scope may have.
@@ -18,14 +21,19 @@ impl Scope {
     /// The longest scope text, in bytes.
     pub const BYTES_MAX: usize = 8192;
 
+    /// The scope tokens, one space apart (RFC 6749 section 3.3).
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
     /// Whether there is no scope token at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Whether `token` is one of the scope tokens (case-sensitive, RFC 6749 section 3.3).
     pub fn contains(&self, token: &str) -> bool {
-        self.0.iter().any(|own| &**own == token)
+        self.tokens().any(|own| own == token)
     }
 
     /// Whether every scope token of `other` is one of ours.
@@ -36,14 +44,24 @@ impl Scope {
     /// The scope tokens that `keep` says yes to.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
-        Self(self.0.iter().filter(|token| keep(token)).cloned().collect())
+        if self.tokens().all(&keep) {
+            return self.clone();
+        }
+        Self::of(&self.tokens().filter(|token| keep(token)).collect::<Tokens<'_>>())
     }
 
     /// The scope tokens, in order.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|token| &**token)
+        self.0.iter().flat_map(|text| text.split(' '))
+    }
+
+    fn of(tokens: &Tokens<'_>) -> Self {
+        Self((!tokens.is_empty()).then(|| tokens.join(" ").into()))
     }
 }
+
+/// Scope tokens being looked at; mostly there are few.
+type Tokens<'a> = SmallVec<[&'a str; 8]>;
 
 impl FromStr for Scope {
     type Err = NameError;
@@ -53,9 +71,9 @@ impl FromStr for Scope {
         if text.len() > Self::BYTES_MAX {
             return Err(NameError("must have at most 8192 bytes"));
         }
-        let mut tokens: Vec<Box<str>> = Vec::new();
+        let mut tokens = Tokens::new();
         if text.is_empty() {
-            return Ok(Self(tokens));
+            return Ok(Self(None));
         }
         for token in text.split(' ') {
             // scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
@@ -65,16 +83,16 @@ impl FromStr for Scope {
                     "must be scope tokens of printable ASCII without \" and \\, one space apart",
                 ));
             }
-            if tokens.iter().any(|earlier| &**earlier == token) {
+            if tokens.contains(&token) {
                 continue;
             }
             // At once: thousands of tokens are not compared with each other first.
             if tokens.len() == Self::TOKENS_MAX {
                 return Err(NameError("must have at most 256 scope tokens"));
             }
-            tokens.push(token.into());
+            tokens.push(token);
         }
-        Ok(Self(tokens))
+        Ok(Self::of(&tokens))
     }
 }
 
@@ -94,18 +112,12 @@ impl From<Scope> for String {
 
 impl fmt::Display for Scope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, token) in self.tokens().enumerate() {
-            if index > 0 {
-                formatter.write_str(" ")?;
-            }
-            formatter.write_str(token)?;
-        }
-        Ok(())
+        formatter.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Scope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}", self.to_string())
+        write!(formatter, "{:?}", self.as_str())
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn spend(
     match spend_all(deciding, these).await? {
         Some(replayed) => {
             engine.guesses.wrong(caller.source, now);
-            Err(refuse(replayed, &live.client))
+            Err(refuse(replayed, live))
         }
         None => {
             live.run.right(source(deciding));

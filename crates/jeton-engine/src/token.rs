@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::client::Client;
 use crate::clock::Time;
 use crate::confirmation::Confirmation;
 use crate::error::Error;
 use crate::event::Reference;
 use crate::limit::Allowances;
+use crate::live::LiveClient;
 use crate::name::{Audience, ClientId, RealmName, Subject, TokenId};
 use crate::scope::Scope;
 
@@ -32,7 +32,7 @@ pub struct Issued {
     /// The token itself.
     pub access_token: AccessToken,
     /// The client that has it.
-    pub client: Arc<Client>,
+    pub client: Arc<LiveClient>,
     /// What it is bound to.
     pub confirmation: Confirmation,
     /// When it was issued, a whole second.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -208,6 +209,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
+    // Behind a pointer: otherwise each command would be in the program once for every kind of runtime.
+    let future: Pin<Box<dyn Future<Output = T> + '_>> = Box::pin(future);
     Ok(runtime.block_on(future))
 }
 

@@ -79,7 +79,7 @@ pub(super) async fn authenticate(
                 turn.costs_nothing();
                 return Ok(enter(deciding, proved));
             }
-            Err(reason) => known(reason, &proved.live.client),
+            Err(reason) => known(reason, &proved.live),
         },
         // Nobody could tell whether it was right.
         Err(refusal) if refusal.reason == Reason::KeysUnavailable => {
@@ -145,7 +145,7 @@ async fn prove(
         }
         Named::Itself(method, Some(live)) => (*method, live),
     };
-    let wrong = |reason| known(reason, &live.client);
+    let wrong = |reason| known(reason, live);
     let secret = if method == AuthenticationMethod::ClientSecretJwt {
         Some(client_secret_jwt::verify(deciding, live, presented).map_err(wrong)?)
     } else {
@@ -158,8 +158,8 @@ async fn prove(
 
 /// The assertion is right: may it be used, in this way, from there, now?
 fn may_enter(deciding: Deciding<'_>, proved: &Proved) -> Result<(), Reason> {
-    let client = &proved.live.client;
-    may_use(deciding, &proved.live, proved.method)?;
+    let client = &proved.live;
+    may_use(deciding, client, proved.method)?;
     let made_it = proved.secret.and_then(|secret| client.secrets.get(secret));
     if made_it.is_some_and(|secret| !secret.is_current(deciding.now)) {
         return Err(Reason::SecretExpired);

@@ -48,7 +48,7 @@ pub(super) async fn authenticate(
         }
         Err(reason) => {
             turn.wrong();
-            Err(known(reason, &live.client).into())
+            Err(known(reason, live).into())
         }
     }
 }
@@ -61,7 +61,7 @@ async fn prove(
 ) -> Result<AuthenticationMethod, Reason> {
     use AuthenticationMethod::{SelfSignedTlsClientAuth, TlsClientAuth};
     let read = &deciding.terms.authentication;
-    let may_by = |method| read.contains(&method) && live.client.may_authenticate_by(method);
+    let may_by = |method| read.contains(&method) && live.may_authenticate_by(method);
     let mut proved = Err(Reason::AuthenticationMethod);
     if may_by(TlsClientAuth) {
         proved = by_name(deciding, live, certificate).map(|()| TlsClientAuth);
@@ -71,7 +71,7 @@ async fn prove(
     }
     let method = proved?;
     may_use(deciding, live, method)?;
-    may_have_token(&live.client, deciding.caller.source)?;
+    may_have_token(live, deciding.caller.source)?;
     Ok(method)
 }
 
@@ -81,7 +81,7 @@ fn by_name(
     live: &LiveClient,
     certificate: &ClientCertificate,
 ) -> Result<(), Reason> {
-    let registered = live.client.proof.as_ref().and_then(|proof| proof.certificate.as_ref());
+    let registered = live.proof().and_then(|proof| proof.certificate.as_ref());
     let registered = registered.ok_or(Reason::CertificateUnregistered)?;
     if !certificate.bears(registered) {
         return Err(Reason::CertificateWrong);
@@ -101,7 +101,7 @@ async fn by_key(
     live: &LiveClient,
     certificate: &ClientCertificate,
 ) -> Result<(), Reason> {
-    let registered = live.client.proof.as_ref().and_then(|proof| proof.keys.as_ref());
+    let registered = live.proof().and_then(|proof| proof.keys.as_ref());
     let has_key = match registered.ok_or(Reason::CertificateUnregistered)? {
         ClientKeys::Jwks(keys) => are_of(live.keys(keys), certificate),
         ClientKeys::JwksUri(uri) => {
@@ -125,7 +125,7 @@ async fn fetch(
     let fetching = deciding.engine.parts.key_source.key_set(location, wanted);
     let keys = journey::stop(Stop::KeySet, fetching).await;
     keys.map_err(|unavailable| {
-        let (reference, client_id) = (deciding.reference, &live.client.id);
+        let (reference, client_id) = (deciding.reference, &live.id);
         tracing::warn!(%reference, %client_id, %unavailable, "a client's keys cannot be had");
         Reason::KeysUnavailable
     })

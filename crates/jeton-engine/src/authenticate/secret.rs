@@ -9,12 +9,13 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
-use crate::client::{Client, Secret, SecretDigest, SecretUse};
+use crate::client::{SecretDigest, SecretUse};
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::grant::may_have_token;
 use crate::journey::{self, Stop};
-use crate::live::LiveClient;
+use crate::live::{LiveClient, LiveSecret};
+use crate::remembered::Whose;
 use crate::request::{Reading, SecretCredentials};
 use crate::slow_hash::Comparison;
 
@@ -45,7 +46,7 @@ pub(super) async fn authenticate(
                     note_use(deciding, live, secret);
                     return Ok(Arc::clone(live));
                 }
-                Err(reason) => known(reason, &live.client),
+                Err(reason) => known(reason, live),
             }
         }
         (found, _) => wrong(deciding, found.as_deref()),
@@ -77,11 +78,11 @@ async fn verify(
 ) -> Result<Verdict, Fault> {
     let digests = presented.readings.iter().map(|reading| digest_of(reading.secret));
     let digests: smallvec::SmallVec<[[u8; 32]; 2]> = digests.collect();
-    let generated = live.and_then(|live| generated(&live.client, presented, &digests));
+    let generated = live.and_then(|live| generated(live, presented, &digests));
     // Only those who may enter take the short way: a locked or disabled account is looked at as
     // slowly as a wrong secret, right or not.
     if let Some(live) = live
-        && let Some(secret) = generated.or_else(|| remembered(deciding, presented, &live.client))
+        && let Some(secret) = generated.or_else(|| remembered(deciding, presented, live))
         && may_enter(deciding, presented, live, secret).is_ok()
     {
         return Ok(Verdict::Right(secret));
@@ -96,7 +97,7 @@ async fn verify(
 
 /// Readings that name this client.
 fn readings_for<'a>(
-    client: &'a Client,
+    client: &'a LiveClient,
     presented: &'a SecretCredentials<'_>,
 ) -> impl Iterator<Item = (usize, &'a Reading<'a>)> {
     let of_client = |reading: &&Reading<'_>| reading.client_id == client.id.as_str();
@@ -105,7 +106,7 @@ fn readings_for<'a>(
 
 /// The generated secret that was presented: every one is compared, in constant time.
 fn generated(
-    client: &Client,
+    client: &LiveClient,
     presented: &SecretCredentials<'_>,
     digests: &[[u8; 32]],
 ) -> Option<usize> {
@@ -126,15 +127,20 @@ fn generated(
 fn remembered(
     deciding: Deciding<'_>,
     presented: &SecretCredentials<'_>,
-    client: &Client,
+    client: &LiveClient,
 ) -> Option<usize> {
     let supplied = |digest: &SecretDigest| matches!(digest, SecretDigest::Supplied(_));
     if !client.secrets.iter().any(|secret| supplied(&secret.digest)) {
         return None;
     }
     let memory = &deciding.engine.remembered;
-    readings_for(client, presented)
-        .find_map(|(_, reading)| memory.recall(client, reading.secret, deciding.now))
+    readings_for(client, presented).find_map(|(_, reading)| {
+        memory.recall(whose(deciding, client), reading.secret, deciding.now)
+    })
+}
+
+fn whose<'a>(deciding: Deciding<'a>, client: &'a LiveClient) -> Whose<'a> {
+    Whose { realm: &deciding.realm.realm().name, client }
 }
 
 /// The supplied secret that was presented, found slowly; as slowly when there is no such client.
@@ -144,8 +150,7 @@ async fn supplied(
     live: Option<&LiveClient>,
     at_least: usize,
 ) -> Result<Option<usize>, Fault> {
-    let client = live.map(|live| &*live.client);
-    let secrets = client.map(|client| client.secrets.as_slice()).unwrap_or_default();
+    let secrets = live.map(|live| &*live.secrets).unwrap_or_default();
     let kept: Vec<(usize, &str)> = secrets
         .iter()
         .enumerate()
@@ -156,7 +161,7 @@ async fn supplied(
         .collect();
     // As many readings are hashed for a client that does not exist as for one that does.
     let first = presented.readings.first().map_or("", |reading| reading.client_id);
-    let claimed = client.map_or(first, |client| client.id.as_str());
+    let claimed = live.map_or(first, |live| live.id.as_str());
     let readings: Vec<&Reading<'_>> =
         presented.readings.iter().filter(|reading| reading.client_id == claimed).collect();
     let owned = |reading: &&Reading<'_>| Zeroizing::new(reading.secret.to_owned());
@@ -171,11 +176,11 @@ async fn supplied(
         return Ok(None);
     };
     let right = kept.get(found.kept).map(|(index, _)| *index);
-    if let (Some(client), Some(reading)) = (client, readings.get(found.reading))
-        && let Some(secret) = right.and_then(|index| client.secrets.get(index))
+    if let (Some(live), Some(reading)) = (live, readings.get(found.reading))
+        && let Some(secret) = right.and_then(|index| live.secrets.get(index))
     {
         let remembered = &deciding.engine.remembered;
-        remembered.remember(client, reading.secret, &secret.digest, deciding.now);
+        remembered.remember(whose(deciding, live), reading.secret, &secret.digest, deciding.now);
     }
     Ok(right)
 }
@@ -187,25 +192,23 @@ fn may_enter(
     live: &LiveClient,
     secret: usize,
 ) -> Result<(), Reason> {
-    let client = &live.client;
     may_use(deciding, live, presented.method)?;
-    let current = |secret: &Secret| secret.is_current(deciding.now);
-    if !client.secrets.get(secret).is_some_and(current) {
+    let current = |secret: &LiveSecret| secret.is_current(deciding.now);
+    if !live.secrets.get(secret).is_some_and(current) {
         return Err(Reason::SecretExpired);
     }
-    may_have_token(client, deciding.caller.source)
+    may_have_token(live, deciding.caller.source)
 }
 
 /// Notes that the secret was used.
 pub(super) fn note_use(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
-    let client = &live.client;
     deciding.realm.memory.counts.secret_uses.one();
     if live.run.note_use(secret, deciding.now)
-        && let Some(kept) = client.secrets.get(secret)
+        && let Some(kept) = live.secrets.get(secret)
     {
         deciding.engine.recorder.note_use(SecretUse {
-            realm: client.realm.clone(),
-            client_id: client.id.clone(),
+            realm: deciding.realm.realm().name.clone(),
+            client_id: live.id.clone(),
             secret_id: kept.id.clone(),
             at: deciding.now,
         });
@@ -218,15 +221,15 @@ fn wrong(deciding: Deciding<'_>, live: Option<&LiveClient>) -> Refusal {
     let Some(live) = live else { return Refusal::from(Reason::ClientUnknown) };
     if let Some(lockout) = &deciding.terms.lockout
         && !live.is_locked(deciding.now)
-        && let Some(lock) = live.run.count_failure(lockout, deciding.now)
+        && let Some(lock) = live.run.counters().count_failure(lockout, deciding.now)
     {
-        deciding.engine.lock_later(&live.client, lock);
+        deciding.engine.lock_later(&deciding.realm.realm().name, &live.id, lock);
     }
-    let reason = match live.client.secrets.as_slice() {
+    let reason = match &*live.secrets {
         [] => Reason::SecretsNone,
         _ => Reason::SecretWrong,
     };
-    known(reason, &live.client)
+    known(reason, live)
 }
 
 /// What is kept of a generated secret.

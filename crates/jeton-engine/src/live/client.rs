@@ -1,140 +1,270 @@
-//! A client in memory, and what happens to it while the process runs.
+//! A client in memory: what decisions ask of it, and nothing else that is kept of it. There are many,
+//! so that what most of them do not have takes no room, and what many have alike is shared.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{LazyLock, OnceLock};
 
+use ipnet::IpNet;
 use jeton_jose::{JwkSet, VerifyingKey};
-use parking_lot::Mutex;
 
-use crate::client::proof::PublicKeys;
-use crate::client::{Client, Lock, SecretDigest};
+use crate::claims::CustomClaims;
+use crate::client::proof::{Proof, PublicKeys, SenderConstraint};
+use crate::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use crate::clock::Time;
-use crate::gcra::Bucket;
-use crate::limiter::{Buckets, Windows};
+use crate::live::run::ClientRun;
 use crate::master_key::MasterKey;
-use crate::source::SourceKey;
-use crate::terms::Lockout;
+use crate::name::{Audience, ClientId, RealmName, SecretId, Subject};
+use crate::registration::Registration;
+use crate::request::AuthenticationMethod;
+use crate::scope::Scope;
+use crate::terms::Lifetime;
 
-/// A client, and what happens to it while the process runs.
-pub(crate) struct LiveClient {
-    pub(crate) client: Arc<Client>,
-    pub(crate) run: Arc<ClientRun>,
+/// A client as decisions see it, and what happens to it while the process runs.
+pub struct LiveClient {
+    /// Its identifier, unique in the realm.
+    pub id: ClientId,
+    pub(crate) scope: Scope,
+    pub(crate) secrets: Secrets,
+    pub(crate) status: ClientStatus,
+    pub(crate) role: ClientRole,
+    pub(crate) created_at: Time,
+    pub(crate) revision: u64,
+    /// What most clients have nothing of.
+    particulars: Option<Box<Particulars>>,
+    pub(crate) run: ClientRun,
+}
+
+/// What few clients have.
+#[derive(Debug, Default)]
+struct Particulars {
+    name: Option<Box<str>>,
+    subject: Option<Subject>,
+    lock: Lock,
+    audiences: Vec<Audience>,
+    lifetime: Option<Lifetime>,
+    networks: Vec<IpNet>,
+    authentication: Vec<AuthenticationMethod>,
+    proof: Option<Box<Proof>>,
+    registration: Option<Box<Registration>>,
+    claims: CustomClaims,
     /// The keys that it has registered, once they were needed.
-    keys: OnceLock<Box<JwkSet>>,
+    keys: OnceLock<JwkSet>,
     /// Its sealed secrets, opened, once they were needed.
     opened: OnceLock<Box<[VerifyingKey]>>,
 }
 
-/// What happens to a client while the process runs. Survives a change of the client.
-#[derive(Default)]
-pub(crate) struct ClientRun {
-    /// Requests counted against the limits that dialects document.
-    pub(crate) windows: Windows,
-    /// Requests counted against the limits that the realm's operator sets, once there were any.
-    buckets: OnceLock<Box<Buckets>>,
-    /// Assertions that were made for something else than the issuer alone, and were accepted.
-    pub(crate) also_for: AtomicU64,
-    /// Wrong guesses from the address that the client was last right from.
-    pub(crate) own_guesses: Bucket,
-    /// That address, as [`SourceKey::number`]; zero: none.
-    right_from: AtomicU64,
-    /// When wrong secrets came, for dialects that lock accounts: those since the right one, as far
-    /// back as they count.
-    failures: Mutex<Vec<Time>>,
-    /// A lock that the store has not heard of yet: milliseconds; 0: none; `i64::MAX`: until unlocked.
-    fresh_lock: AtomicI64,
-    /// Per secret, the minute in which its last use was noted.
-    noted: [AtomicU32; Client::SECRETS_MAX],
-}
+/// What a client without particulars has of them.
+static NONE: LazyLock<Particulars> = LazyLock::new(Particulars::default);
 
-impl ClientRun {
-    /// Requests counted against the limits that the realm's operator sets.
-    pub(crate) fn buckets(&self) -> &Buckets {
-        self.buckets.get_or_init(Box::default)
-    }
-
-    /// Whether the client was last right from this address.
-    pub(crate) fn was_right_from(&self, source: SourceKey) -> bool {
-        self.right_from.load(Ordering::Relaxed) == source.number()
-    }
-
-    /// The client was right: wrong guesses before that are forgotten.
-    pub(crate) fn right(&self, source: SourceKey) {
-        if !self.was_right_from(source) {
-            self.right_from.store(source.number(), Ordering::Relaxed);
-        }
-    }
-
-    /// The client was changed: what was kept of its state before that no longer counts.
-    pub(super) fn changed(&self) {
-        self.fresh_lock.store(0, Ordering::Relaxed);
-        self.forget_failures();
-        self.noted.iter().for_each(|noted| noted.store(0, Ordering::Relaxed));
-    }
-
-    /// Forgets wrong secrets: the right one came.
-    pub(crate) fn forget_failures(&self) {
-        let mut failures = self.failures.lock();
-        if !failures.is_empty() {
-            *failures = Vec::new();
-        }
-    }
-
-    /// Counts a wrong secret. Says how the account is locked when this was one too many.
-    pub(crate) fn count_failure(&self, lockout: &Lockout, now: Time) -> Option<Lock> {
-        let mut failures = self.failures.lock();
-        failures.retain(|failure| now.since(*failure) <= lockout.within);
-        failures.push(now);
-        if failures.len() < usize::try_from(lockout.failures.get()).unwrap_or(usize::MAX) {
-            return None;
-        }
-        *failures = Vec::new();
-        let lock = lockout
-            .duration
-            .map_or(Lock::UntilUnlocked, |duration| Lock::Until(now.plus(duration)));
-        let until = match lock {
-            Lock::Until(end) => end.milliseconds(),
-            Lock::UntilUnlocked | Lock::Open => i64::MAX,
-        };
-        self.fresh_lock.store(until, Ordering::Relaxed);
-        Some(lock)
-    }
-
-    /// Whether the use of this secret should be noted: once a minute at most.
-    pub(crate) fn note_use(&self, secret: usize, now: Time) -> bool {
-        let minute = u32::try_from(now.seconds() / 60).unwrap_or(u32::MAX);
-        let noted = self.noted.get(secret).map(|noted| noted.swap(minute, Ordering::Relaxed));
-        noted.is_some_and(|noted| noted != minute)
+impl From<Client> for LiveClient {
+    fn from(client: Client) -> Self {
+        Self::new(client, ClientRun::default())
     }
 }
 
 impl LiveClient {
-    pub(super) fn new(client: Client, run: Arc<ClientRun>) -> Self {
-        Self { client: Arc::new(client), run, keys: OnceLock::new(), opened: OnceLock::new() }
+    pub(super) fn new(client: Client, run: ClientRun) -> Self {
+        let Client { name, subject, lock, audiences, lifetime, networks, .. } = client;
+        let Client { authentication, proof, registration, claims, secrets, .. } = client;
+        let is_plain = name.is_none()
+            && subject.is_none()
+            && lock == Lock::Open
+            && (audiences.is_empty() && networks.is_empty() && authentication.is_empty())
+            && lifetime.is_none()
+            && proof.is_none()
+            && registration.is_none()
+            && claims.is_empty()
+            && !secrets.iter().any(|secret| matches!(secret.digest, SecretDigest::Sealed(_)));
+        let particulars = (!is_plain).then(|| {
+            Box::new(Particulars {
+                name,
+                subject,
+                lock,
+                audiences,
+                lifetime,
+                networks,
+                authentication,
+                proof,
+                registration,
+                claims,
+                ..Particulars::default()
+            })
+        });
+        Self {
+            id: client.id,
+            scope: client.scope,
+            secrets: Secrets::new(secrets),
+            status: client.status,
+            role: client.role,
+            created_at: client.created_at,
+            revision: client.revision,
+            particulars,
+            run,
+        }
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> Option<&str> {
+        self.particulars().name.as_deref()
+    }
+
+    /// What its tokens are about (`sub`).
+    pub fn subject(&self) -> &str {
+        self.own_subject().map_or_else(|| self.id.as_str(), Subject::as_str)
+    }
+
+    /// What its tokens are about, where that is not its identifier.
+    pub(crate) fn own_subject(&self) -> Option<&Subject> {
+        self.particulars().subject.as_ref()
+    }
+
+    /// Who its tokens may be for; the realm's audience when empty.
+    pub(crate) fn audiences(&self) -> &[Audience] {
+        &self.particulars().audiences
+    }
+
+    /// How long its tokens live; the realm's or the dialect's word when absent.
+    pub(crate) fn lifetime(&self) -> Option<Lifetime> {
+        self.particulars().lifetime
+    }
+
+    /// The networks it may call from; any when empty.
+    pub(crate) fn networks(&self) -> &[IpNet] {
+        &self.particulars().networks
+    }
+
+    /// What it proves itself with where it does not show a secret.
+    pub(crate) fn proof(&self) -> Option<&Proof> {
+        self.particulars().proof.as_deref()
+    }
+
+    /// What is kept of it because it registered itself.
+    pub(crate) fn registration(&self) -> Option<&Registration> {
+        self.particulars().registration.as_deref()
+    }
+
+    /// What it adds to its tokens.
+    pub fn claims(&self) -> &CustomClaims {
+        &self.particulars().claims
+    }
+
+    /// Whether it may authenticate in this way.
+    pub(crate) fn may_authenticate_by(&self, method: AuthenticationMethod) -> bool {
+        method.is_allowed_by(&self.particulars().authentication)
+    }
+
+    /// What its tokens are bound to.
+    pub(crate) fn sender_constraint(&self) -> SenderConstraint {
+        self.proof().map(|proof| proof.sender).unwrap_or_default()
     }
 
     /// The client's own registered keys (`jwks`), parsed once.
     pub(crate) fn keys(&self, registered: &PublicKeys) -> &JwkSet {
-        self.keys.get_or_init(|| Box::new(registered.parse()))
+        self.particulars().keys.get_or_init(|| registered.parse())
     }
 
     /// The keys of HS256 that its sealed secrets are, under their identifiers. They go when the
     /// client changes, and the library wipes them then.
-    pub(crate) fn opened(&self, master_key: &MasterKey) -> &[VerifyingKey] {
-        self.opened.get_or_init(|| open(&self.client, master_key).into_boxed_slice())
+    pub(crate) fn opened(&self, realm: &RealmName, master_key: &MasterKey) -> &[VerifyingKey] {
+        let opened = &self.particulars().opened;
+        opened.get_or_init(|| open(self, realm, master_key).into_boxed_slice())
+    }
+
+    /// How the store has it locked.
+    pub(crate) fn lock(&self) -> Lock {
+        self.particulars().lock
     }
 
     /// Whether the account is locked at `now`.
     pub(crate) fn is_locked(&self, now: Time) -> bool {
-        self.client.lock.holds(now)
-            || now.milliseconds() < self.run.fresh_lock.load(Ordering::Relaxed)
+        self.lock().holds(now) || self.run.is_locked(now)
+    }
+
+    /// Takes the scope of another client for its own, where both have the same: one text for all.
+    pub(super) fn share(&mut self, scopes: &mut HashSet<Scope>) {
+        match scopes.get(&self.scope) {
+            Some(scope) => self.scope = scope.clone(),
+            None => {
+                scopes.insert(self.scope.clone());
+            }
+        }
+    }
+
+    fn particulars(&self) -> &Particulars {
+        match &self.particulars {
+            Some(particulars) => particulars,
+            None => &NONE,
+        }
     }
 }
 
-fn open(client: &Client, master_key: &MasterKey) -> Vec<VerifyingKey> {
-    let Client { realm, id, secrets, .. } = client;
+impl fmt::Debug for LiveClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LiveClient").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A client's secrets, the oldest first. Mostly there is one, which is then in its place.
+pub(crate) enum Secrets {
+    One(LiveSecret),
+    Other(Box<[LiveSecret]>),
+}
+
+/// One of a client's secrets.
+pub(crate) struct LiveSecret {
+    pub(crate) id: SecretId,
+    pub(crate) digest: SecretDigest,
+    /// From when on it is refused; [`Self::NEVER`].
+    end: Time,
+}
+
+impl Secrets {
+    fn new(secrets: Vec<Secret>) -> Self {
+        match <[Secret; 1]>::try_from(secrets) {
+            Ok([one]) => Self::One(one.into()),
+            Err(other) => Self::Other(other.into_iter().map(LiveSecret::from).collect()),
+        }
+    }
+}
+
+impl Deref for Secrets {
+    type Target = [LiveSecret];
+
+    fn deref(&self) -> &[LiveSecret] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Other(other) => other,
+        }
+    }
+}
+
+impl LiveSecret {
+    const NEVER: Time = Time::from_milliseconds(i64::MAX);
+
+    /// Whether the secret may be used at `now`.
+    pub(crate) fn is_current(&self, now: Time) -> bool {
+        now < self.end
+    }
+
+    /// From when on it is refused.
+    pub(crate) fn expires_at(&self) -> Option<Time> {
+        (self.end != Self::NEVER).then_some(self.end)
+    }
+}
+
+impl From<Secret> for LiveSecret {
+    fn from(secret: Secret) -> Self {
+        let Secret { id, digest, expires_at, .. } = secret;
+        Self { id, digest, end: expires_at.unwrap_or(Self::NEVER) }
+    }
+}
+
+fn open(client: &LiveClient, realm: &RealmName, master_key: &MasterKey) -> Vec<VerifyingKey> {
+    let LiveClient { id, secrets, .. } = client;
     let mut keys = Vec::new();
-    for secret in secrets {
+    for secret in secrets.iter() {
         let SecretDigest::Sealed(sealed) = &secret.digest else { continue };
         let opened = master_key.open_secret(realm, id, &secret.id, sealed);
         match opened.map(|opened| VerifyingKey::from_secret(&opened)) {
@@ -149,4 +279,15 @@ fn open(client: &Client, master_key: &MasterKey) -> Vec<VerifyingKey> {
         }
     }
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_without_particulars_has_room_in_192_bytes_of_the_heap() {
+        // Beside it there are two counters of references, and eight bytes of the allocator's.
+        assert_eq!(size_of::<LiveClient>(), 192 - 16 - 8);
+    }
 }

@@ -1,25 +1,31 @@
 //! A realm's clients in memory.
 
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use papaya::Equivalent;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::client::{Client, SecretDigest};
+use crate::live::by_id::ById;
 use crate::live::client::LiveClient;
 use crate::name::{ClientId, RealmName, Subject};
+use crate::scope::Scope;
 
 /// A realm's clients, found by identifier and by subject without waiting.
 #[derive(Default)]
 pub(crate) struct Clients {
-    by_id: papaya::HashMap<ClientId, Arc<LiveClient>>,
+    by_id: ById,
     /// Who has a subject of its own. Subjects need not be unique.
     by_subject: Index<Subject>,
     /// For whom the tokens of a trusted issuer about this subject stand.
     by_federated: Index<(RealmName, Subject)>,
     supplied: SuppliedCounts,
+    /// Changes come one after the other.
+    changing: Mutex<()>,
 }
 
 /// What some clients have alike.
@@ -71,7 +77,12 @@ impl<K> Default for Index<K> {
 impl Clients {
     /// The client of this identifier.
     pub(crate) fn client(&self, id: &str) -> Option<Arc<LiveClient>> {
-        self.by_id.pin().get(id).map(Arc::clone)
+        self.by_id.client(id)
+    }
+
+    /// The same; found at once while there are none.
+    fn known(&self, id: &ClientId) -> Option<Arc<LiveClient>> {
+        if self.by_id.len() == 0 { None } else { self.client(id.as_str()) }
     }
 
     /// The identifier of the client that this subject stands for; `None` when it stands for
@@ -82,8 +93,8 @@ impl Clients {
         match (named.as_slice(), same) {
             ([one], None) => Some(one.clone()),
             // Its identifier is its subject, or was before it was given another.
-            ([], Some(live)) => Some(live.client.id.clone()),
-            ([one], Some(live)) if live.client.subject.is_some() => Some(one.clone()),
+            ([], Some(live)) => Some(live.id.clone()),
+            ([one], Some(live)) if live.own_subject().is_some() => Some(one.clone()),
             _ => None,
         }
     }
@@ -101,10 +112,12 @@ impl Clients {
 
     /// Who still makes assertions for something else than the issuer alone, and how many.
     pub(crate) fn assertions_for_others(&self) -> Vec<(ClientId, u64)> {
-        let by_id = self.by_id.pin();
-        let counted =
-            by_id.iter().map(|(id, live)| (id.clone(), live.run.also_for.load(Ordering::Relaxed)));
-        counted.filter(|(_, count)| *count > 0).collect()
+        let mut counted = Vec::new();
+        self.by_id.each(|live| {
+            let count = live.run.known_counters().map(|run| run.also_for.load(Ordering::Relaxed));
+            counted.extend(count.filter(|count| *count > 0).map(|count| (live.id.clone(), count)));
+        });
+        counted
     }
 
     /// How many there are.
@@ -118,46 +131,59 @@ impl Clients {
     }
 
     /// Looks at every client.
-    pub(crate) fn each(&self, mut look: impl FnMut(&Client)) {
-        self.by_id.pin().values().for_each(|live| look(&live.client));
+    pub(crate) fn each(&self, mut look: impl FnMut(&LiveClient)) {
+        self.by_id.each(|live| look(live));
     }
 
-    /// Takes over a client as it is now.
-    pub(super) fn put(&self, client: Client) {
-        let by_id = self.by_id.pin();
-        let before = by_id.get(&client.id).cloned();
+    /// A client as it is to be held from now on; with a scope that it shares with others, if it has the
+    /// same as one of these.
+    pub(super) fn live(&self, client: Client, scopes: &mut HashSet<Scope>) -> Arc<LiveClient> {
+        let before = self.known(&client.id);
         // A client that was deleted and made again has nothing of the old one.
-        let same = before.as_ref().filter(|before| before.client.created_at == client.created_at);
-        let run = same.map(|before| Arc::clone(&before.run)).unwrap_or_default();
-        if before.as_ref().is_some_and(|before| before.client.revision != client.revision) {
+        let same = before.as_ref().filter(|before| before.created_at == client.created_at);
+        let run = same.map(|before| before.run.handed_on()).unwrap_or_default();
+        if before.is_some_and(|before| before.revision != client.revision) {
             run.changed();
         }
-        // Added before the old one is removed: who looks meanwhile must not find less than there is.
-        self.supplied.add(&client);
-        self.index(&client.id, before.as_ref().map(|before| &*before.client), Some(&client));
-        let id = client.id.clone();
-        by_id.insert(id, Arc::new(LiveClient::new(client, run)));
-        if let Some(before) = before {
-            self.supplied.remove(&before.client);
+        let mut live = LiveClient::new(client, run);
+        live.share(scopes);
+        Arc::new(live)
+    }
+
+    /// Takes over clients as they are now.
+    pub(super) fn put(&self, clients: Vec<Arc<LiveClient>>) {
+        let _changing = self.changing.lock();
+        let mut gone = Vec::new();
+        for now in &clients {
+            let before = self.known(&now.id);
+            // Added before the old one is removed: who looks meanwhile must not find less than there is.
+            self.supplied.add(now);
+            self.index(&now.id, before.as_deref(), Some(now));
+            gone.extend(before);
         }
+        self.by_id.put(clients);
+        gone.iter().for_each(|before| self.supplied.remove(before));
     }
 
     /// Forgets a client that was deleted.
     pub(super) fn forget(&self, id: &ClientId) {
-        if let Some(before) = self.by_id.pin().remove(id) {
-            self.supplied.remove(&before.client);
-            self.index(id, Some(&before.client), None);
+        let _changing = self.changing.lock();
+        if let Some(before) = self.client(id.as_str()) {
+            self.by_id.remove(id.as_str());
+            self.supplied.remove(&before);
+            self.index(id, Some(&before), None);
         }
     }
 
     /// Forgets all clients that `keep` says no to.
     pub(super) fn keep(&self, keep: impl Fn(&ClientId) -> bool) {
-        let gone: Vec<ClientId> = self.by_id.pin().keys().filter(|id| !keep(id)).cloned().collect();
+        let mut gone = Vec::new();
+        self.by_id.each(|live| gone.extend(Some(&live.id).filter(|id| !keep(id)).cloned()));
         gone.iter().for_each(|id| self.forget(id));
     }
 
-    fn index(&self, id: &ClientId, before: Option<&Client>, now: Option<&Client>) {
-        let subject = |client: Option<&'_ Client>| client?.subject.clone();
+    fn index(&self, id: &ClientId, before: Option<&LiveClient>, now: Option<&LiveClient>) {
+        let subject = |client: Option<&'_ LiveClient>| client?.own_subject().cloned();
         self.by_subject.moved(id, subject(before).as_ref(), subject(now).as_ref());
         let (before, now) = (before.and_then(federated), now.and_then(federated));
         self.by_federated.moved(id, before.as_ref(), now.as_ref());
@@ -165,8 +191,8 @@ impl Clients {
 }
 
 /// The issuer and subject whose tokens stand for the client.
-fn federated(client: &Client) -> Option<(RealmName, Subject)> {
-    let federated = client.proof.as_ref()?.federated.as_ref()?;
+fn federated(client: &LiveClient) -> Option<(RealmName, Subject)> {
+    let federated = client.proof()?.federated.as_ref()?;
     Some((federated.issuer.clone(), federated.subject.clone()))
 }
 
@@ -176,18 +202,18 @@ fn federated(client: &Client) -> Option<(RealmName, Subject)> {
 struct SuppliedCounts([AtomicUsize; Client::SECRETS_MAX + 1]);
 
 impl SuppliedCounts {
-    fn of(client: &Client) -> usize {
+    fn of(client: &LiveClient) -> usize {
         let supplied = |digest: &SecretDigest| matches!(digest, SecretDigest::Supplied(_));
         client.secrets.iter().filter(|secret| supplied(&secret.digest)).count()
     }
 
-    fn add(&self, client: &Client) {
+    fn add(&self, client: &LiveClient) {
         if let Some(count) = self.0.get(Self::of(client)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn remove(&self, client: &Client) {
+    fn remove(&self, client: &LiveClient) {
         if let Some(count) = self.0.get(Self::of(client)) {
             count.fetch_sub(1, Ordering::Relaxed);
         }

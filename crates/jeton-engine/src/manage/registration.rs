@@ -14,10 +14,11 @@ use crate::client::{Client, Secret, SecretDigest};
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::event::{Event, EventKind};
+use crate::live::LiveClient;
 use crate::manage::{
     Manage, ManageError, NewClient, NewRegistrationToken, NewSecret, fault, invalid,
 };
-use crate::name::{NameError, RealmName, TokenId};
+use crate::name::{ClientId, NameError, RealmName, TokenId};
 use crate::random_text::{ALPHANUMERIC, LOWER_ALPHANUMERIC, with_prefix};
 use crate::realm::Realm;
 use crate::registration::metadata::{ClientMetadata, wrong};
@@ -146,7 +147,7 @@ impl Manage {
             members: metadata.members,
         }));
         let through = token.map(|token| token.id.to_string());
-        let event = self.own_act(deciding, EventKind::ClientRegistered, &client, through);
+        let event = self.own_act(deciding, EventKind::ClientRegistered, &client.id, through);
         let token = token.map(|token| &token.id);
         let admitted = self.parts.store.register_client(&client, token, clients_max, &event).await;
         match admitted.map_err(Fault::from)? {
@@ -202,9 +203,14 @@ impl Manage {
     }
 
     /// A client that registered itself, as it is kept now.
-    pub(crate) async fn registered_client(&self, client: &Client) -> Result<Client, Error> {
-        let kept = self.parts.store.client(&client.realm, &client.id).await.map_err(Fault::from)?;
-        let same = |kept: &Client| kept.created_at == client.created_at;
+    pub(crate) async fn registered_client(
+        &self,
+        deciding: Deciding<'_>,
+        live: &LiveClient,
+    ) -> Result<Client, Error> {
+        let realm = &deciding.realm.realm().name;
+        let kept = self.parts.store.client(realm, &live.id).await.map_err(Fault::from)?;
+        let same = |kept: &Client| kept.created_at == live.created_at;
         Ok(kept.filter(same).ok_or(Reason::RegistrationTokenWrong)?)
     }
 
@@ -239,7 +245,7 @@ impl Manage {
         check(deciding.realm.realm(), &client).map_err(refused)?;
         client.changed_at = deciding.now;
         client.revision += 1;
-        let event = self.own_act(deciding, EventKind::ClientChanged, &client, None);
+        let event = self.own_act(deciding, EventKind::ClientChanged, &client.id, None);
         match self.parts.store.replace_client(&client, &event).await {
             Ok(()) => Ok((client, made)),
             // Somebody else was quicker: nothing was done, and what was said is to be read anew.
@@ -253,10 +259,10 @@ impl Manage {
     pub(crate) async fn delete_registered(
         &self,
         deciding: Deciding<'_>,
-        client: &Client,
+        id: &ClientId,
     ) -> Result<(), Error> {
-        let event = self.own_act(deciding, EventKind::ClientDeleted, client, None);
-        let deleted = self.parts.store.delete_client(&client.realm, &client.id, &event).await;
+        let event = self.own_act(deciding, EventKind::ClientDeleted, id, None);
+        let deleted = self.parts.store.delete_client(&event.realm, id, &event).await;
         match deleted.map_err(Fault::from)? {
             true => Ok(()),
             false => Err(Reason::RegistrationTokenWrong.into()),
@@ -268,14 +274,14 @@ impl Manage {
         &self,
         deciding: Deciding<'_>,
         kind: EventKind,
-        client: &Client,
+        id: &ClientId,
         detail: Option<String>,
     ) -> Event {
         Event {
             at: deciding.now,
             source: Some(deciding.caller.source),
             detail: detail.map(Cow::Owned),
-            ..self.act(kind, &client.realm, Some(&client.id), None)
+            ..self.act(kind, &deciding.realm.realm().name, Some(id), None)
         }
     }
 }

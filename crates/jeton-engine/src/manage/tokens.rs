@@ -6,6 +6,7 @@ use crate::confirmation::Confirmation;
 use crate::event::EventKind;
 use crate::grant::{audiences, expiry, lifetime, narrow};
 use crate::issue::{digest_of_token, record};
+use crate::live::LiveClient;
 use crate::manage::{Manage, ManageError, NewToken, check_label, fault, invalid};
 use crate::mint::{Grant, random_string, seal, sign, token_id};
 use crate::name::{RealmName, TokenId};
@@ -36,10 +37,11 @@ impl Manage {
         if let Some(bound) = bound(realm, &client) {
             return Err(invalid("client", bound));
         }
+        let live = LiveClient::from(client);
         let asked = new.scope.as_ref().map(ToString::to_string);
-        let (scope, _) = narrow(realm, &client, asked.as_deref())
+        let (scope, _) = narrow(realm, &live, asked.as_deref())
             .map_err(|reason| invalid("scope", reason.to_string()))?;
-        let audiences = audiences(realm, terms, &client, &[])
+        let audiences = audiences(realm, terms, &live, &[])
             .map_err(|reason| invalid("audience", reason.to_string()))?;
         if new.lifetime == Some(Lifetime::Never) && terms.never_expires == Permission::Refused {
             let dialect = &terms.dialect;
@@ -49,12 +51,12 @@ impl Manage {
         let now = self.parts.clock.now();
         let issued_at = now.whole_second();
         let named = new.lifetime.map(|named| realm.cut(named));
-        let lives = named.unwrap_or_else(|| lifetime(realm, terms, &client));
+        let lives = named.unwrap_or_else(|| lifetime(realm, terms, &live));
         let id = token_id(now, &self.parts.random);
         let shape = terms.token.as_ref().unwrap_or(&realm.token);
         let grant = Grant {
             realm,
-            client: &client,
+            client: &live,
             scope: &scope,
             audiences: &audiences,
             confirmation: Confirmation::default(),
@@ -65,7 +67,7 @@ impl Manage {
         let token = self.mint_by_hand(shape, &grant).await?;
         let record = record(&grant, &token, shape.format(), TokenOrigin::ByHand(name))
             .map_err(ManageError::Fault)?;
-        let client_id = Some(&client.id);
+        let client_id = Some(&live.id);
         let event = self.act(EventKind::TokenMade, &realm.name, client_id, Some(id.to_string()));
         self.parts.store.keep_token(record.clone(), Some(event)).await.map_err(fault)?;
         Ok((AccessToken::new(token), record))

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::allow::source;
 use crate::authenticate::{digest_of, known};
-use crate::client::Client;
 use crate::deciding::Deciding;
 use crate::engine::Engine;
 use crate::error::{Error, Fault, Reason, Refusal};
@@ -20,6 +19,7 @@ use crate::limit::LimitOf;
 use crate::limiter::{Account, Refusing};
 use crate::live::{LiveClient, RealmState};
 use crate::manage::Manage;
+use crate::name::ClientId;
 use crate::realm::registration::{Admission, Registering};
 use crate::request::Caller;
 use crate::scope::Scope;
@@ -54,11 +54,11 @@ impl Engine {
     }
 
     /// Takes over at once what a client has just done to itself: it may ask for a token next.
-    async fn take_over(&self, deciding: Deciding<'_>, client: &Client) -> Result<(), Fault> {
+    async fn take_over(&self, deciding: Deciding<'_>, id: &ClientId) -> Result<(), Fault> {
         // Whoever follows changes at the same moment must not put an older state over this one.
         let _revision = self.revision.lock().await;
         let (store, memory) = (&*self.parts.store, &deciding.realm.memory);
-        Ok(memory.reload_client(store, &client.realm, &client.id).await?)
+        Ok(memory.reload_client(store, &deciding.realm.realm.name, id).await?)
     }
 }
 
@@ -75,7 +75,7 @@ async fn register(
     let metadata = read(deciding, rules, scope_max, said)?;
     let manage = Manage::new(deciding.engine.parts.clone());
     let registered = manage.register_client(deciding, metadata, token.as_ref()).await?;
-    deciding.engine.take_over(deciding, &registered.client).await?;
+    deciding.engine.take_over(deciding, &registered.client.id).await?;
     Ok(registered)
 }
 
@@ -87,24 +87,24 @@ async fn manage(deciding: Deciding<'_>, request: ManagementRequest<'_>) -> Resul
     let live = authenticate(deciding, client_id, token).await?;
     let manage = Manage::new(deciding.engine.parts.clone());
     let (client, secret) = match act {
-        ManagementAct::Read => ((*live.client).clone(), None),
+        ManagementAct::Read => (manage.registered_client(deciding, &live).await?, None),
         ManagementAct::Replace(said) => {
             // As it is kept now: an operator may have taken something from it a moment ago.
-            let client = manage.registered_client(&live.client).await?;
-            may_have_token(&client, deciding.caller.source)?;
+            let client = manage.registered_client(deciding, &live).await?;
+            may_have_token(&client.clone().into(), deciding.caller.source)?;
             let said = statement::heard(deciding, rules, said?).await?;
             manage.check_own(&client, &said)?;
             let registration = client.registration.as_ref();
             let scope_max = registration.and_then(|registration| registration.scope_max.as_ref());
             let metadata = read(deciding, rules, scope_max, said)?;
             let replaced = manage.replace_registered(deciding, client, metadata).await?;
-            deciding.engine.take_over(deciding, &replaced.0).await?;
+            deciding.engine.take_over(deciding, &replaced.0.id).await?;
             replaced
         }
         ManagementAct::Delete => {
-            manage.delete_registered(deciding, &live.client).await?;
-            deciding.engine.take_over(deciding, &live.client).await?;
-            deciding.realm.memory.forget_tokens(&live.client.id);
+            manage.delete_registered(deciding, &live.id).await?;
+            deciding.engine.take_over(deciding, &live.id).await?;
+            deciding.realm.memory.forget_tokens(&live.id);
             return Ok(Managed::Deleted);
         }
     };
@@ -179,17 +179,17 @@ async fn authenticate(
     let found = realm.memory.clients.client(client_id);
     let turn = engine.guesses.turn(caller.source, found.as_deref(), now).await?;
     let is_own = |live: &&Arc<LiveClient>| {
-        let registration = live.client.registration.as_ref();
+        let registration = live.registration();
         registration.is_some_and(|registration| registration.token.is_of(token))
     };
     let refusal = match found.as_ref().filter(is_own) {
         None => Refusal::from(Reason::RegistrationTokenWrong),
-        Some(live) => match may_have_token(&live.client, caller.source) {
+        Some(live) => match may_have_token(live, caller.source) {
             Ok(()) => {
                 turn.costs_nothing();
                 return Ok(Arc::clone(live));
             }
-            Err(reason) => known(reason, &live.client),
+            Err(reason) => known(reason, live),
         },
     };
     turn.wrong();

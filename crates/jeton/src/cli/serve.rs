@@ -1,6 +1,7 @@
 //! `jeton serve`: the server, until a signal says stop.
 
 use std::path::Path;
+use std::pin::Pin;
 
 use super::failure::Failure;
 use crate::serve::StartError;
@@ -13,7 +14,9 @@ pub(super) fn run(explicit: Option<&Path>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
-    let served = runtime.block_on(crate::serve::run(config));
+    // Behind a pointer: otherwise it would be in the program once for every kind of runtime.
+    let serving: Pin<Box<dyn Future<Output = _>>> = Box::pin(crate::serve::run(config));
+    let served = runtime.block_on(serving);
     // What was to be finished is finished; whoever signalled twice does not wait for the rest.
     runtime.shutdown_background();
     served.map_err(|error| {

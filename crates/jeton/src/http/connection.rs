@@ -206,6 +206,16 @@ impl WatchedStream {
         Self { stream, watch, lingering: None }
     }
 
+    /// Waits for the first bytes, and leaves them where they are. Whether they are such as no connection
+    /// with HTTP/2 begins with (RFC 9113 section 3.4).
+    pub(crate) async fn begins_as_http1(&self) -> bool {
+        let mut first = [0; 4];
+        let seen = self.stream.peek(&mut first).await;
+        // What is wrong with the connection shows once more when it is read.
+        let first = seen.ok().and_then(|count| first.get(..count)).unwrap_or_default();
+        !b"PRI * HTTP/2.0".starts_with(first)
+    }
+
     /// Reads past the runtime, which may not have heard yet that bytes are here. Who is about to close
     /// asks the system itself, so that no request that has arrived is thrown away.
     fn read_now(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

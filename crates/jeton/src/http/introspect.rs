@@ -88,7 +88,7 @@ fn members(realm: &Realm, token: Option<&ActiveToken>) -> Map<String, Value> {
     if let Some(confirmation) = says.confirmation.claim() {
         put(CNF, confirmation);
     }
-    for (name, value) in realm.claims.with(&client.claims) {
+    for (name, value) in realm.claims.with(client.claims()) {
         put(name, value.clone());
     }
     members

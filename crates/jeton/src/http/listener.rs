@@ -83,8 +83,9 @@ pub(crate) async fn listen<A: Answers>(
     mut stop: watch::Receiver<bool>,
 ) {
     let Door { socket, tls, connections: counts, draining } = door;
-    let builder = builder(&limits);
-    let house = Arc::new(House { answers, builder, limits, tls, counts, draining });
+    let either = builder(&limits);
+    let http1 = either.clone().http1_only();
+    let house = Arc::new(House { answers, either, http1, limits, tls, counts, draining });
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
     loop {
@@ -189,7 +190,11 @@ fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
 /// What all connections of a listener share.
 struct House<A> {
     answers: Arc<A>,
-    builder: Builder<TokioExecutor>,
+    /// Looks which version a connection speaks.
+    either: Builder<TokioExecutor>,
+    /// For those that speak HTTP/1.1 as far as is known: what they send first needs no second place, and
+    /// the buffer for all that follows stays as small as it began.
+    http1: Builder<TokioExecutor>,
     limits: ListenerLimits,
     tls: Option<Arc<Current>>,
     counts: Arc<Connections>,
@@ -209,16 +214,28 @@ impl<A: Answers> House<A> {
         };
         let end = End { draining: self.draining.clone(), stop };
         let Some(tls) = &self.tls else {
-            return serve(stream, conversation(None), &self.builder, end).await;
+            let builder = tokio::select! {
+                biased;
+                is_http1 = stream.begins_as_http1() => if is_http1 { &self.http1 } else { &self.either },
+                () = sleep(self.limits.patience.header) => return,
+                () = last_answer_or_none(&watch, end.clone()) => return,
+            };
+            return serve(stream, conversation(None), builder, end).await;
         };
-        match shake_hands(tls, stream, address).await {
-            Ok((stream, certificate)) => {
-                self.counts.handshakes.count(Handshook::Done);
-                watch.secured();
-                serve(stream, conversation(certificate), &self.builder, end).await;
+        // Larger by far than what a connection without TLS keeps.
+        let secured = async {
+            match shake_hands(tls, stream, address).await {
+                Ok((stream, certificate)) => {
+                    self.counts.handshakes.count(Handshook::Done);
+                    watch.secured();
+                    let is_http1 = stream.get_ref().1.alpn_protocol() == Some(b"http/1.1");
+                    let builder = if is_http1 { &self.http1 } else { &self.either };
+                    serve(stream, conversation(certificate), builder, end).await;
+                }
+                Err(why) => self.counts.handshakes.count(why),
             }
-            Err(why) => self.counts.handshakes.count(why),
-        }
+        };
+        Box::pin(secured).await;
     }
 }
 
@@ -265,6 +282,7 @@ async fn shake_hands(
 }
 
 /// What tells a connection that the server ends.
+#[derive(Clone)]
 struct End {
     draining: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,

@@ -12,12 +12,13 @@ pub(super) fn verify(
     live: &LiveClient,
     presented: &Presented<'_>,
 ) -> Result<usize, Reason> {
-    let keys = live.opened(&deciding.engine.parts.master_key);
+    let realm = &deciding.realm.realm().name;
+    let keys = live.opened(realm, &deciding.engine.parts.master_key);
     if keys.is_empty() {
         signature::check_in_vain(presented);
         return Err(Reason::AssertionKeysNone);
     }
-    let secrets = &live.client.secrets;
+    let secrets = &live.secrets;
     let place = |id: &str| secrets.iter().position(|secret| secret.id.as_str() == id);
     let is_current =
         |at: &usize| secrets.get(*at).is_some_and(|secret| secret.is_current(deciding.now));

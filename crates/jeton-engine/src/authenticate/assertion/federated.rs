@@ -93,7 +93,7 @@ pub(super) async fn prove(
     let live = choose(issuer, clients, presented)?;
     let identifier = identifier.filter(|_| issuer.trusted.uses == Uses::Once);
     let spend = identifier.map(|identifier| {
-        let id = live.client.id.as_str();
+        let id = live.id.as_str();
         ToSpend::new("federated token", id, identifier, until, Reason::AssertionReplayed)
     });
     Ok(Proved {
@@ -119,7 +119,7 @@ fn choose<'a>(
         match fits(issuer, live, presented) {
             Ok(()) if chosen.is_some() => return Err(Reason::FederatedSeveral.into()),
             Ok(()) => chosen = Some(live),
-            Err(reason) => why_not = known(reason, &live.client),
+            Err(reason) => why_not = known(reason, live),
         }
     }
     chosen.ok_or(why_not)
@@ -129,7 +129,7 @@ fn choose<'a>(
 /// that is an array or an object is only equal as a whole; that an array *contains* a value is not
 /// enough, because who may add to an array need not be who may say all of it.
 fn fits(issuer: &Issuer<'_>, live: &LiveClient, presented: &Presented<'_>) -> Result<(), Reason> {
-    let federated = live.client.proof.as_ref().and_then(|proof| proof.federated.as_ref());
+    let federated = live.proof().and_then(|proof| proof.federated.as_ref());
     let Some(Federated { issuer: name, subject, claims }) = federated else {
         return Err(Reason::FederatedNobody);
     };

@@ -19,7 +19,7 @@ pub(super) fn check(
     presented: &Presented<'_>,
 ) -> Result<ToSpend, Reason> {
     let realm = deciding.realm.realm();
-    let id = live.client.id.as_str();
+    let id = live.id.as_str();
     if presented.text("iss") != Some(id) {
         return Err(Reason::AssertionIssuer);
     }
@@ -38,7 +38,7 @@ pub(super) fn check(
     let until = times::check(&presented.claims, deciding.now, bounds)?;
     let identifier = presented.identifier()?.ok_or(Reason::AssertionIdentifier)?;
     if let Audience::Also(audience) = audience {
-        live.run.also_for.fetch_add(1, Ordering::Relaxed);
+        live.run.counters().also_for.fetch_add(1, Ordering::Relaxed);
         deciding.realm.memory.counts.also_for.one();
         let name = &realm.name;
         tracing::debug!(realm = %name, client_id = id, audience, "an assertion for another audience than the issuer was accepted");

@@ -7,15 +7,15 @@ use crate::deciding::Deciding;
 use crate::error::Reason;
 use crate::key_source::KeyLocation;
 use crate::live::LiveClient;
+use crate::registration::Registration;
 
 pub(super) async fn verify(
     deciding: Deciding<'_>,
     live: &LiveClient,
     presented: &Presented<'_>,
 ) -> Result<(), Reason> {
-    let registration = live.client.registration.as_ref();
-    let registered = registration.and_then(|registration| registration.signing_algorithm());
-    let keys = live.client.proof.as_ref().and_then(|proof| proof.keys.as_ref());
+    let registered = live.registration().and_then(Registration::signing_algorithm);
+    let keys = live.proof().and_then(|proof| proof.keys.as_ref());
     match keys {
         Some(ClientKeys::Jwks(keys)) => {
             signature::check(deciding, presented, live.keys(keys), registered)?;

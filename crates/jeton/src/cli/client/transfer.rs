@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::path::Path;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jeton_engine::manage::{ManageError, NewSecret, Rotation};
 use jeton_engine::name::ClientId;
 use jeton_engine::realm::Realm;
@@ -46,11 +47,7 @@ pub(super) async fn import(
     }
     let count = arriving.len();
     if !dry_run {
-        for (number, arriving) in arriving {
-            import_one(arriving, realm, opened).await.map_err(|error| {
-                Failure::from(error).at(format!("line {number}; the lines before it are imported"))
-            })?;
-        }
+        import_all(arriving, realm, opened).await?;
     }
     if output.form() == Form::Json {
         return output.json(&serde_json::json!({
@@ -130,6 +127,24 @@ async fn check_all(
         }
     }
     Ok(())
+}
+
+/// Many at a time, so that they share commits.
+async fn import_all(
+    arriving: Vec<Numbered>,
+    realm: &Realm,
+    opened: &Opened,
+) -> Result<(), Failure> {
+    const AT_A_TIME: usize = 256;
+    let imports = arriving.into_iter().map(async |(number, arriving)| {
+        import_one(arriving, realm, opened).await.map_err(|error| (number, error))
+    });
+    let outcome = stream::iter(imports).buffered(AT_A_TIME).try_collect::<()>().await;
+    outcome.map_err(|(number, error)| {
+        let place =
+            format!("line {number}; the lines before it are imported, and perhaps some after");
+        Failure::from(error).at(place)
+    })
 }
 
 async fn import_one(arriving: Arriving, realm: &Realm, opened: &Opened) -> Result<(), ManageError> {
