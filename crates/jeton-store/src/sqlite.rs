@@ -11,6 +11,7 @@ mod frames;
 mod keys;
 mod log;
 mod look;
+mod places;
 mod pulse;
 mod reader;
 mod registrations;
@@ -49,6 +50,7 @@ pub use self::backup::back_up;
 pub use self::examine::examine;
 use self::log::Settled;
 pub use self::look::SqliteLook;
+use self::places::Places;
 use self::reader::Readers;
 pub use self::restore::{Restored, restore};
 pub(crate) use self::rows::Rows;
@@ -82,6 +84,8 @@ pub struct SqliteSettings {
     pub queue_max: usize,
     /// How many writes may share one commit.
     pub batch_max: usize,
+    /// How many tokens' places are kept in memory before they are written.
+    pub unplaced_max: usize,
     /// How many reads run at a time.
     pub readers: usize,
     /// How often other processes' changes are looked for.
@@ -95,6 +99,7 @@ impl Default for SqliteSettings {
         Self {
             queue_max: 8192,
             batch_max: 2048,
+            unplaced_max: 16_384,
             readers: 4,
             poll: Duration::from_millis(100),
             patience: Duration::from_secs(5),
@@ -108,6 +113,7 @@ pub struct SqliteStore {
     queue: RwLock<Option<mpsc::Sender<Job>>>,
     counts: Arc<Counts>,
     readers: Readers,
+    places: Arc<Places>,
     /// A reader of its own, so that news never waits for long reads.
     watcher: Readers,
     own_changes: watch::Receiver<()>,
@@ -150,14 +156,20 @@ impl SqliteStore {
         }
         let (queue, waiting) = mpsc::channel(settings.queue_max.max(1));
         let (tell, own_changes) = watch::channel(());
-        let counts = Arc::new(Counts::default());
-        let writer =
-            Writer::start(location, &settings, connection, waiting, (tell, Arc::clone(&counts)))?;
+        let (counts, places) = (Arc::new(Counts::default()), Arc::new(Places::default()));
+        let writer = Writer::start(
+            location,
+            &settings,
+            (connection, Arc::clone(&places)),
+            waiting,
+            (tell, Arc::clone(&counts)),
+        )?;
         Ok(Arc::new(Self {
             settings,
             queue: RwLock::new(Some(queue)),
             counts,
             readers,
+            places,
             watcher,
             own_changes,
             revision_seen: AtomicU64::new(revision.0),
@@ -368,8 +380,8 @@ impl Store for SqliteStore {
         realm: &RealmName,
         digest: &TokenDigest,
     ) -> Result<Option<TokenRecord>, StoreError> {
-        let (realm, digest) = (realm.clone(), *digest);
-        self.readers.read(move |connection| tokens::one(connection, &realm, &digest)).await
+        let (realm, digest, places) = (realm.clone(), *digest, Arc::clone(&self.places));
+        self.readers.read(move |connection| tokens::one(connection, &places, &realm, &digest)).await
     }
 
     async fn tokens(

@@ -203,7 +203,9 @@ async fn postgres_store_at(place: Place) -> Fresh {
 async fn sqlite_file_store() -> Fresh {
     let directory = TempDir::new().unwrap();
     let location = Location::File(directory.path().join("jeton.db"));
-    let store = SqliteStore::open(&location, SqliteSettings::default()).unwrap();
+    // Few enough that places are written between any two steps of a case.
+    let settings = SqliteSettings { unplaced_max: 3, ..SqliteSettings::default() };
+    let store = SqliteStore::open(&location, settings).unwrap();
     Fresh { store, _directory: Some(directory), _place: None }
 }
 

@@ -24,7 +24,9 @@ const PLACE: &str = "JETON_TEST_CRASH_DATABASE";
 const KEPT: &str = "kept ";
 
 fn open(path: &Path) -> Arc<SqliteStore> {
-    SqliteStore::open(&Location::File(path.to_owned()), SqliteSettings::default()).unwrap()
+    // So few that whatever happens to a token may happen while places are written.
+    let settings = SqliteSettings { unplaced_max: 5, ..SqliteSettings::default() };
+    SqliteStore::open(&Location::File(path.to_owned()), settings).unwrap()
 }
 
 /// Where the process that is treated badly has its database; `None` in the test proper.

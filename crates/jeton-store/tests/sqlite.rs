@@ -139,6 +139,33 @@ async fn one_failing_write_does_not_undo_those_beside_it() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_there_already_takes_none_of_its_neighbours_with_it() {
+    const COUNT: u16 = 60;
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    for known in [20, 59] {
+        store.keep_token(token(known), None).await.unwrap();
+    }
+    let locked = lock(&path);
+    let occupied = occupy(&store, 100).await;
+    let mut together = Vec::new();
+    for number in 0..COUNT {
+        let store = Arc::clone(&store);
+        together.push(tokio::spawn(async move { store.keep_token(token(number), None).await }));
+    }
+    until("the writes wait", || store.activity().waiting == usize::from(COUNT)).await;
+    locked.execute_batch("ROLLBACK").unwrap();
+    for (number, keeping) in (0..COUNT).zip(together) {
+        let expected = if [20, 59].contains(&number) { Err(StoreError::Exists) } else { Ok(()) };
+        assert_eq!(keeping.await.unwrap(), expected, "{number}");
+    }
+    occupied.await.unwrap().unwrap();
+    let kept = store.tokens(&main(), &TokenFilter::default(), None, 100).await.unwrap();
+    let newest_first: Vec<_> = (0..COUNT).chain([100]).rev().map(token).collect();
+    assert_eq!(kept, newest_first);
+}
+
+#[tokio::test]
 async fn more_than_the_queue_holds_is_refused_at_once_and_nothing_acknowledged_is_lost() {
     let (_directory, path) = place();
     let patience = Duration::from_secs(30);

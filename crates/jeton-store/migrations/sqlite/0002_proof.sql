@@ -1,5 +1,5 @@
 -- Proof instead of secrets: keys, certificates, other issuers' assertions, bound tokens, what was
--- used up, and clients that register themselves.
+-- used up, and clients that register themselves. And where tokens are is written in another way.
 
 ALTER TABLE client ADD COLUMN proof TEXT;  -- a JSON object; absent when it would be empty
 ALTER TABLE client ADD COLUMN registration TEXT;  -- a JSON object; of a client that registered itself
@@ -53,3 +53,26 @@ CREATE TABLE spent (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX spent_until ON spent (until);
+
+-- Digests are random, and an index over them that is written with every token costs three times as
+-- much as the token itself. So where tokens are is written late, many at a time: of those after
+-- `through` it is found out from their rows (src/sqlite/places.rs).
+DROP INDEX token_digest;
+
+CREATE TABLE token_place (
+    key BLOB    NOT NULL,  -- the first eight bytes of the digest
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE token_placed (
+    number  INTEGER PRIMARY KEY CHECK (number = 1),
+    through INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO token_place (key, seq) SELECT substr(digest, 1, 8), seq FROM token ORDER BY 1, 2;
+INSERT INTO token_placed (number, through) SELECT 1, coalesce(max(seq), 0) FROM token;
+
+CREATE TRIGGER token_gone AFTER DELETE ON token BEGIN
+    DELETE FROM token_place WHERE key = substr(OLD.digest, 1, 8) AND seq = OLD.seq;
+END;

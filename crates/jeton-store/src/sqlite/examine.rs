@@ -102,6 +102,7 @@ impl Examination<'_> {
             }
             self.rows(standing.is_ahead);
             self.numbers();
+            self.places();
         }
         Ok(())
     }
@@ -259,6 +260,20 @@ impl Examination<'_> {
                 }
                 Err(error) => self.failed(&format!("table {table}"), &error),
             }
+        }
+    }
+
+    /// Whether tokens are there that nobody would find.
+    fn places(&mut self) {
+        let sql = "SELECT count(*) FROM token WHERE seq <= (SELECT through FROM token_placed) AND NOT EXISTS \
+            (SELECT 1 FROM token_place WHERE key = substr(digest, 1, 8) AND token_place.seq = token.seq)";
+        match self.connection.query_row(sql, [], |row| row.get(0)) {
+            Ok(0) => {}
+            Ok::<i64, _>(lost) => {
+                let what = format!("the places of {lost} tokens are not there");
+                self.examined.note(damage("table token_place".to_owned(), what));
+            }
+            Err(error) => self.failed("table token_place", &error),
         }
     }
 }

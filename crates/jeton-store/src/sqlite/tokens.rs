@@ -1,22 +1,34 @@
 //! Tokens in SQLite: the one table that is written for every stored token, and looked up by digest.
 
+use std::sync::LazyLock;
+
 use jeton_engine::clock::Time;
 use jeton_engine::event::Event;
 use jeton_engine::name::{ClientId, RealmName, TokenId};
 use jeton_engine::store::{Change, StoreError, TokenFilter};
 use jeton_engine::token::{TokenDigest, TokenOrigin, TokenRecord};
-use rusqlite::{Connection, OptionalExtension as _, Row, Statement, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement, ToSql, named_params, params};
 
+use super::places::Places;
 use super::row::Columns;
 use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events};
 use crate::kept::{FORMATS, list_text};
 
-/// Writes a token.
-pub(super) const INSERT: &str = "INSERT INTO token \
-    (realm, id, digest, format, name, client_id, subject, scope, audiences, confirmation, \
-     issued_at, expires_at, revoked_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+/// How many tokens one statement keeps where there are as many: what a statement costs by itself is
+/// as much as a row.
+pub(super) const TOGETHER: usize = 16;
+
+/// Keeps one token, by [`keep_with`].
+pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| insert(1));
+
+/// Keeps [`TOGETHER`]: fails at the first that is there already, and leaves those before it.
+pub(super) static INSERT_TOGETHER: LazyLock<String> = LazyLock::new(|| insert(TOGETHER));
+
+fn insert(rows: usize) -> String {
+    let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    format!("INSERT OR FAIL INTO token ({COLUMNS}) VALUES {}", vec![row; rows].join(", "))
+}
 
 /// A token, as [`read`] wants it.
 pub(super) const COLUMNS: &str = "realm, id, digest, format, name, client_id, subject, scope, audiences, \
@@ -27,45 +39,71 @@ const IS_THERE: &str = "NOT EXISTS (SELECT 1 FROM deleted_client WHERE \
     deleted_client.realm = token.realm AND deleted_client.client_id = token.client_id AND \
     token.seq <= deleted_client.through)";
 
-/// Keeps a token by a prepared [`INSERT`].
-pub(super) fn keep_with(insert: &mut Statement<'_>, token: &TokenRecord) -> Result<(), Trouble> {
-    let name = match &token.origin {
-        TokenOrigin::Endpoint => None,
-        TokenOrigin::ByHand(name) => Some(&**name),
-    };
-    let inserted = insert.execute(params![
-        token.realm.as_str(),
-        token.id.as_str(),
-        token.digest,
-        token.format.name(),
-        name,
-        token.client_id.as_str(),
-        token.subject.as_str(),
-        token.scope.to_string(),
-        list_text(&token.audiences)?,
-        token.confirmation.claim().map(|claim| claim.to_string()),
-        token.issued_at.milliseconds(),
-        token.expires_at.map(Time::milliseconds),
-        token.revoked_at.map(Time::milliseconds),
-    ]);
-    match inserted {
-        Err(error) if is_duplicate(&error) => Err(StoreError::Exists.into()),
-        other => Ok(other.map(|_| ())?),
+/// Keeps tokens by a statement prepared for so many. Says how many are kept: fewer than there are when
+/// the next one is there already.
+pub(super) fn keep_with<'t>(
+    connection: &Connection,
+    insert: &mut Statement<'_>,
+    tokens: impl IntoIterator<Item = &'t TokenRecord>,
+) -> Result<usize, Trouble> {
+    let mut values = Values { of: insert, next: 1 };
+    for token in tokens {
+        values.put(token.realm.as_str())?;
+        values.put(token.id.as_str())?;
+        values.put(token.digest)?;
+        values.put(token.format.name())?;
+        values.put(match &token.origin {
+            TokenOrigin::Endpoint => None,
+            TokenOrigin::ByHand(name) => Some(&**name),
+        })?;
+        values.put(token.client_id.as_str())?;
+        values.put(token.subject.as_str())?;
+        values.put(token.scope.to_string())?;
+        values.put(list_text(&token.audiences)?)?;
+        values.put(token.confirmation.claim().map(|claim| claim.to_string()))?;
+        values.put(token.issued_at.milliseconds())?;
+        values.put(token.expires_at.map(Time::milliseconds))?;
+        values.put(token.revoked_at.map(Time::milliseconds))?;
+    }
+    match insert.raw_execute() {
+        Err(error) if is_duplicate(&error) => {
+            Ok(usize::try_from(connection.changes()).unwrap_or(usize::MAX))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The values of a statement, in their order.
+struct Values<'v, 's> {
+    of: &'v mut Statement<'s>,
+    next: usize,
+}
+
+impl Values<'_, '_> {
+    fn put(&mut self, value: impl ToSql) -> rusqlite::Result<()> {
+        self.of.raw_bind_parameter(self.next, value)?;
+        self.next += 1;
+        Ok(())
     }
 }
 
 /// The token with this digest.
 pub(super) fn one(
     connection: &Connection,
+    places: &Places,
     realm: &RealmName,
     digest: &TokenDigest,
 ) -> Result<Option<TokenRecord>, Trouble> {
     let mut select = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM token WHERE substr(digest, 1, 8) = substr(?2, 1, 8) \
-         AND digest = ?2 AND realm = ?1 AND {IS_THERE}"
+        "SELECT {COLUMNS} FROM token WHERE seq = ?3 AND digest = ?2 AND realm = ?1 AND {IS_THERE}"
     ))?;
-    let mut rows = select.query(params![realm.as_str(), digest])?;
-    rows.next()?.map(read).transpose()
+    for seq in places.of(connection, digest)? {
+        let mut rows = select.query(params![realm.as_str(), digest, seq])?;
+        if let Some(row) = rows.next()? {
+            return read(row).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Up to `count` tokens of a realm that are older than `before`, the newest first.
@@ -123,24 +161,27 @@ pub(super) fn revoke(
 /// client is there does not matter: what is revoked stays so when the client is made again.
 pub(super) fn revoke_or_keep(
     connection: &Connection,
+    places: &Places,
     token: &TokenRecord,
     event: &Event,
 ) -> Result<u64, Trouble> {
     let mut select = connection.prepare_cached(
-        "SELECT seq, revoked_at IS NOT NULL FROM token \
-         WHERE substr(digest, 1, 8) = substr(?2, 1, 8) AND digest = ?2 AND realm = ?1",
+        "SELECT revoked_at IS NOT NULL FROM token WHERE seq = ?3 AND digest = ?2 AND realm = ?1",
     )?;
-    let found = select.query_row(params![token.realm.as_str(), token.digest], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    });
-    match found.optional()? {
-        Some((_, true)) => Ok(0),
-        Some((seq, false)) => mark_revoked(connection, seq, (&token.realm, token.digest), event),
-        None => {
-            keep_with(&mut *connection.prepare_cached(INSERT)?, token)?;
-            told(connection, &token.realm, token.digest, event)
+    for seq in places.of(connection, &token.digest)? {
+        let values = params![token.realm.as_str(), token.digest, seq];
+        match select.query_row(values, |row| row.get(0)).optional()? {
+            None => {}
+            Some(true) => return Ok(0),
+            Some(false) => {
+                return mark_revoked(connection, seq, (&token.realm, token.digest), event);
+            }
         }
     }
+    if keep_with(connection, &mut *connection.prepare_cached(&INSERT)?, [token])? == 0 {
+        return Err(StoreError::Exists.into());
+    }
+    told(connection, &token.realm, token.digest, event)
 }
 
 fn mark_revoked(

@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes everything that waits, does it in one transaction, and
 //! answers all who wait only after the commit.
 
+use std::iter;
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -17,11 +18,12 @@ use jeton_engine::spent::Spent;
 use jeton_engine::store::{Horizon, StoreError};
 use jeton_engine::token::TokenRecord;
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, ErrorCode, MAIN_DB, Statement};
+use rusqlite::{CachedStatement, Connection, ErrorCode, MAIN_DB};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{oneshot, watch};
 
 use super::checkpoint::Checkpointer;
+use super::places::{self, Places};
 use super::reader::Shared;
 use super::trouble::Trouble;
 use super::{
@@ -69,6 +71,7 @@ pub(super) struct Writer {
     location: Location,
     settings: SqliteSettings,
     connection: Shared,
+    places: Arc<Places>,
     waiting: Receiver<Job>,
     tell: watch::Sender<()>,
     counts: Arc<Counts>,
@@ -80,7 +83,7 @@ impl Writer {
     pub(super) fn start(
         location: &Location,
         settings: &SqliteSettings,
-        connection: Shared,
+        (connection, places): (Shared, Arc<Places>),
         waiting: Receiver<Job>,
         news: (watch::Sender<()>, Arc<Counts>),
     ) -> Result<JoinHandle<()>, OpenError> {
@@ -99,7 +102,8 @@ impl Writer {
         }
         let (location, settings) = (location.clone(), settings.clone());
         let (tell, counts) = news;
-        let writer = Self { location, settings, connection, waiting, tell, counts, checkpointer };
+        let writer =
+            Self { location, settings, connection, places, waiting, tell, counts, checkpointer };
         let thread = thread::Builder::new().name("jeton-writer".to_owned());
         thread.spawn(move || writer.run()).map_err(unusable)
     }
@@ -126,7 +130,7 @@ impl Writer {
         let began = Instant::now();
         let done = {
             let mut connection = self.connection.lock();
-            let done = transact(&connection, jobs);
+            let done = transact(&connection, &self.places, jobs, &self.settings);
             if let Err(trouble) = &done {
                 self.mend(&mut connection, trouble);
             }
@@ -180,46 +184,89 @@ impl Writer {
 }
 
 /// Does all jobs in one transaction; an error is about all of them, and none was done.
-fn transact(connection: &Connection, jobs: &[Job]) -> Result<Vec<Outcome>, Trouble> {
+fn transact(
+    connection: &Connection,
+    places: &Places,
+    jobs: &[Job],
+    settings: &SqliteSettings,
+) -> Result<Vec<Outcome>, Trouble> {
+    if jobs.iter().any(|job| matches!(job.write, Write::Revoke(_))) {
+        places.follow(connection)?;
+    }
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     schema::refuse_outdated(connection)?;
-    let mut insert_token = connection.prepare_cached(tokens::INSERT)?;
-    let mut insert_event = connection.prepare_cached(events::INSERT)?;
+    let mut insert = Inserts::prepare(connection)?;
     let mut outcomes = Vec::with_capacity(jobs.len());
-    for job in jobs {
+    let mut rest = jobs;
+    while let [job, others @ ..] = rest {
+        let kept = insert.keep_together(rest)?;
+        if kept > 0 {
+            outcomes.extend(iter::repeat_n(Ok(1), kept));
+            rest = rest.get(kept..).unwrap_or_default();
+            continue;
+        }
+        rest = others;
         outcomes.push(match &job.write {
-            Write::KeepToken(kept) => keep_token(&mut insert_token, &mut insert_event, kept)?,
+            Write::KeepToken(kept) => insert.keep(kept)?,
             // No savepoint here either: this fails only when nothing can be written at all.
-            Write::Spend(_) => Ok(job.write.perform(connection)?),
-            write => isolate(connection, write)?,
+            Write::Spend(_) => Ok(job.write.perform(connection, places)?),
+            write => isolate(connection, places, write)?,
         });
     }
+    places::write(connection, settings.unplaced_max)?;
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(outcomes)
 }
 
-/// Keeps a token without a savepoint, which would cost as much again: when the first statement
-/// fails nothing was written, and the second fails only when nothing can be written at all.
-fn keep_token(
-    insert_token: &mut Statement<'_>,
-    insert_event: &mut Statement<'_>,
-    (token, event): &(TokenRecord, Option<Event>),
-) -> Result<Outcome, Trouble> {
-    match tokens::keep_with(insert_token, token) {
-        Ok(()) => {}
-        Err(Trouble::Store(error)) => return Ok(Err(error)),
-        Err(trouble) => return Err(trouble),
+/// The statements that nearly every transaction needs.
+struct Inserts<'c> {
+    connection: &'c Connection,
+    token: CachedStatement<'c>,
+    tokens: CachedStatement<'c>,
+    event: CachedStatement<'c>,
+}
+
+impl<'c> Inserts<'c> {
+    fn prepare(connection: &'c Connection) -> Result<Self, Trouble> {
+        Ok(Self {
+            connection,
+            token: connection.prepare_cached(&tokens::INSERT)?,
+            tokens: connection.prepare_cached(&tokens::INSERT_TOGETHER)?,
+            event: connection.prepare_cached(events::INSERT)?,
+        })
     }
-    if let Some(event) = event {
-        events::keep_with(insert_event, event)?;
+
+    /// Keeps the tokens that stand first, when there are enough of them and no event comes with them.
+    /// Says how many: not the one that is there already, and none after it.
+    fn keep_together(&mut self, jobs: &[Job]) -> Result<usize, Trouble> {
+        let Some(jobs) = jobs.get(..tokens::TOGETHER) else { return Ok(0) };
+        let token = |job| match job {
+            &Job { write: Write::KeepToken(ref kept), .. } if kept.1.is_none() => Some(&kept.0),
+            _ => None,
+        };
+        if !jobs.iter().all(|job| token(job).is_some()) {
+            return Ok(0);
+        }
+        tokens::keep_with(self.connection, &mut self.tokens, jobs.iter().filter_map(token))
     }
-    Ok(Ok(1))
+
+    /// Keeps a token without a savepoint, which would cost as much again: when the first statement
+    /// fails nothing was written, and the second fails only when nothing can be written at all.
+    fn keep(&mut self, (token, event): &(TokenRecord, Option<Event>)) -> Result<Outcome, Trouble> {
+        if tokens::keep_with(self.connection, &mut self.token, [token])? == 0 {
+            return Ok(Err(StoreError::Exists));
+        }
+        if let Some(event) = event {
+            events::keep_with(&mut self.event, event)?;
+        }
+        Ok(Ok(1))
+    }
 }
 
 /// Does one write so that its failure undoes it and nothing else.
-fn isolate(connection: &Connection, write: &Write) -> Result<Outcome, Trouble> {
+fn isolate(connection: &Connection, places: &Places, write: &Write) -> Result<Outcome, Trouble> {
     connection.prepare_cached("SAVEPOINT one")?.execute([])?;
-    let outcome = write.perform(connection);
+    let outcome = write.perform(connection, places);
     // After some errors SQLite has rolled back everything: then everything has failed. And where the
     // disk is to blame, the connection has to be mended before it is of use again.
     if let Err(trouble) = outcome {
@@ -240,7 +287,7 @@ fn is_about_the_disk(trouble: &Trouble) -> bool {
 }
 
 impl Write {
-    fn perform(&self, connection: &Connection) -> Result<u64, Trouble> {
+    fn perform(&self, connection: &Connection, places: &Places) -> Result<u64, Trouble> {
         match self {
             Self::AddClient(write) => clients::add(connection, &write.0, &write.1),
             Self::ReplaceClient(write) => clients::replace(connection, &write.0, &write.1),
@@ -262,13 +309,9 @@ impl Write {
             Self::ActivateKey(write) => keys::activate(connection, &write.0, &write.1, &write.2),
             Self::ChangeKey(write) => keys::change(connection, &write.0, &write.1),
             Self::DeleteKey(write) => keys::delete(connection, &write.0, &write.1, &write.2),
-            Self::KeepToken(write) => {
-                let mut insert_token = connection.prepare_cached(tokens::INSERT)?;
-                let mut insert_event = connection.prepare_cached(events::INSERT)?;
-                Ok(keep_token(&mut insert_token, &mut insert_event, write)??)
-            }
+            Self::KeepToken(write) => Ok(Inserts::prepare(connection)?.keep(write)??),
             Self::RevokeToken(write) => tokens::revoke(connection, &write.0, &write.1, &write.2),
-            Self::Revoke(write) => tokens::revoke_or_keep(connection, &write.0, &write.1),
+            Self::Revoke(write) => tokens::revoke_or_keep(connection, places, &write.0, &write.1),
             Self::KeepEvents(events) => events::keep_all(connection, events),
             Self::Spend(write) => spent::spend(connection, &write.0, &write.1, write.2),
             Self::RemoveExpired { before, count } => remove_expired(connection, before, *count),

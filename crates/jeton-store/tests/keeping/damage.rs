@@ -55,12 +55,12 @@ async fn a_sound_database_has_no_problem_and_is_left_as_it_is() {
 
 #[tokio::test]
 async fn a_page_of_a_table_or_an_index_is_named() {
-    for name in ["token", "client", "token_digest", "signing_key", "event"] {
+    for name in ["token", "client", "token_expiry", "token_place", "signing_key", "event"] {
         let (_directory, path) = place();
         filled(&path, 300).await;
         let page = *pages(&path, name).last().unwrap();
         spoil(&path, page);
-        let kind = if name == "token_digest" { "index" } else { "table" };
+        let kind = if name == "token_expiry" { "index" } else { "table" };
         let problem = found(&look(&path), &format!("{kind} {name}, page {page}"));
         assert!(problem.remedy.contains("restore"), "{problem:?}");
     }
@@ -81,12 +81,13 @@ async fn a_server_that_meets_a_damaged_page_says_so_and_acknowledges_nothing() {
     let created = event(EventKind::ClientCreated);
     assert!(is_damage(store.add_client(&client("new"), &created).await));
     store.close().await;
-    for name in ["token", "token_digest"] {
+    for name in ["token", "token_place"] {
         let (_directory, path) = place();
         filled(&path, 300).await;
         spoil(&path, *pages(&path, name).last().unwrap());
-        let store = open(&path);
-        // New ones go to the last page of the table, and of the index by their digests.
+        let settings = SqliteSettings { unplaced_max: 100, ..SqliteSettings::default() };
+        let store = SqliteStore::open(&Location::File(path.clone()), settings).unwrap();
+        // New ones go to the last page of the table, and their places by their digests.
         for number in [65_000, 65_001] {
             assert!(is_damage(store.keep_token(token(number), None).await), "{name}");
         }
@@ -127,6 +128,7 @@ async fn what_the_pages_do_not_show_is_found_too() {
              UPDATE event SET kind = 'nonsense' WHERE seq = 3; \
              UPDATE signing_key SET sealed = zeroblob(60); \
              UPDATE sqlite_sequence SET seq = 1 WHERE name = 'token'; \
+             UPDATE token_placed SET through = 7; \
              DROP INDEX token_expiry",
         )
         .unwrap();
@@ -137,8 +139,9 @@ async fn what_the_pages_do_not_show_is_found_too() {
     assert!(found(&examined, "table event").what.contains("its kind"));
     assert!(found(&examined, "table signing_key").remedy.contains("master key"));
     assert!(found(&examined, "table token").what.contains("newest number"));
+    assert!(found(&examined, "table token_place").what.contains("places of 7 tokens"));
     assert!(found(&examined, "index token_expiry").what.contains("not there"));
-    assert_eq!(examined.problems.len(), 6, "{:?}", examined.problems);
+    assert_eq!(examined.problems.len(), 7, "{:?}", examined.problems);
 }
 
 /// A database with a log of commits that nobody has moved into it, and that log.
