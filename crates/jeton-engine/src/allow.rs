@@ -13,8 +13,8 @@ use crate::source::SourceKey;
 ///
 /// # Errors
 /// A refusal when they are used up.
-pub(crate) fn count_source(deciding: Deciding<'_>) -> Result<(), Error> {
-    let Deciding { realm, now, .. } = deciding;
+pub(crate) fn count_source(deciding: &Deciding<'_>) -> Result<(), Error> {
+    let Deciding { realm, now, .. } = *deciding;
     let rates = &realm.realm().source_limits;
     if rates.is_empty() {
         return Ok(());
@@ -26,7 +26,7 @@ pub(crate) fn count_source(deciding: Deciding<'_>) -> Result<(), Error> {
 /// The refusal of somebody who has not proved who it is, where only those count against the limits of
 /// the source: resource servers ask on behalf of everybody, and are not kept waiting by others behind
 /// the same address. When the source has used up its requests, that is what it hears instead.
-pub(crate) fn count_refused(deciding: Deciding<'_>, error: Error) -> Error {
+pub(crate) fn count_refused(deciding: &Deciding<'_>, error: Error) -> Error {
     match error {
         // We broke; that is nobody's request.
         Error::Fault(_) => error,
@@ -39,8 +39,11 @@ pub(crate) fn count_refused(deciding: Deciding<'_>, error: Error) -> Error {
 ///
 /// # Errors
 /// A refusal when they are used up.
-pub(crate) fn count_client(deciding: Deciding<'_>, live: &LiveClient) -> Result<Allowances, Error> {
-    let Deciding { realm: state, terms, now, .. } = deciding;
+pub(crate) fn count_client(
+    deciding: &Deciding<'_>,
+    live: &LiveClient,
+) -> Result<Allowances, Error> {
+    let Deciding { realm: state, terms, now, .. } = *deciding;
     let realm = state.realm();
     let of_realm =
         Account { of: LimitOf::Realm, rates: &realm.realm_limits, buckets: &state.memory.buckets };
@@ -74,12 +77,12 @@ pub(crate) fn count_client(deciding: Deciding<'_>, live: &LiveClient) -> Result<
 }
 
 /// The caller's address as limits count it.
-pub(crate) fn source(deciding: Deciding<'_>) -> SourceKey {
-    let Deciding { engine, caller, .. } = deciding;
+pub(crate) fn source(deciding: &Deciding<'_>) -> SourceKey {
+    let Deciding { engine, caller, .. } = *deciding;
     SourceKey::new(caller.source, engine.parts.settings.source_ipv6_prefix)
 }
 
-fn refused(deciding: Deciding<'_>, refusing: Refusing, live: Option<&LiveClient>) -> Refusal {
+fn refused(deciding: &Deciding<'_>, refusing: Refusing, live: Option<&LiveClient>) -> Refusal {
     let Refusing { wait, allowance } = refusing;
     deciding.realm.memory.counts.limited.count(allowance.of);
     let mut refusal = Refusal::from(match allowance.of {

@@ -9,8 +9,6 @@ pub(crate) use secret::digest_of;
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::allow::{count_refused, source};
 use crate::deciding::Deciding;
 use crate::error::{Error, Reason, Refusal};
@@ -24,7 +22,7 @@ pub(crate) struct Authenticated {
     /// How it did.
     method: AuthenticationMethod,
     /// What it has used for that and may not use again. Not spent yet.
-    pub(crate) spend: SmallVec<[ToSpend; 2]>,
+    pub(crate) spend: Vec<ToSpend>,
 }
 
 /// Finds out which client is asking, and whether it may: enabled, unlocked, from where it is.
@@ -32,7 +30,7 @@ pub(crate) struct Authenticated {
 /// # Errors
 /// A refusal when it did not prove to be any, a fault when that could not be found out.
 pub(crate) async fn authenticate(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     credentials: &Credentials<'_>,
 ) -> Result<Authenticated, Error> {
     let authenticated = prove(deciding, credentials).await?;
@@ -41,7 +39,7 @@ pub(crate) async fn authenticate(
 }
 
 async fn prove(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     credentials: &Credentials<'_>,
 ) -> Result<Authenticated, Error> {
     let profile = deciding.realm.realm().proving.profile;
@@ -53,7 +51,7 @@ async fn prove(
         }
         Credentials::Secret(presented) => {
             let live = secret::authenticate(deciding, presented).await?;
-            Ok(Authenticated { live, method: presented.method, spend: SmallVec::new() })
+            Ok(Authenticated { live, method: presented.method, spend: Vec::new() })
         }
         // Large, beside what checking a signature costs: on the heap, so that no request with a secret
         // carries the room for it.
@@ -62,7 +60,7 @@ async fn prove(
         }
         Credentials::Named(client_id) => {
             let (live, method) = Box::pin(certificate::authenticate(deciding, client_id)).await?;
-            Ok(Authenticated { live, method, spend: SmallVec::new() })
+            Ok(Authenticated { live, method, spend: Vec::new() })
         }
     }
 }
@@ -73,7 +71,7 @@ async fn prove(
 /// # Errors
 /// As [`authenticate`].
 pub(crate) async fn known_caller(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     question: &TokenQuestion<'_>,
 ) -> Result<Arc<LiveClient>, Error> {
     let proved = async {
@@ -87,7 +85,7 @@ pub(crate) async fn known_caller(
 /// The client has shown what proves it: may it do so in this way, now? Whether it may have tokens
 /// is asked after all else that could be wrong with its proof.
 fn may_use(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     method: AuthenticationMethod,
 ) -> Result<(), Reason> {
@@ -101,7 +99,7 @@ fn may_use(
 }
 
 /// Notes that the client was right: what went wrong before that is forgotten.
-fn welcome(deciding: Deciding<'_>, live: &LiveClient) {
+fn welcome(deciding: &Deciding<'_>, live: &LiveClient) {
     live.run.right(source(deciding));
     if deciding.terms.lockout.is_some() {
         live.run.forget_failures();

@@ -22,7 +22,7 @@ pub(crate) struct Bound {
 ///
 /// # Errors
 /// The refusal of a request that does not show what the client's tokens must be bound to.
-pub(crate) fn bind(deciding: Deciding<'_>, client: &LiveClient) -> Result<Bound, Reason> {
+pub(crate) fn bind(deciding: &Deciding<'_>, client: &LiveClient) -> Result<Bound, Reason> {
     let sender = client.sender_constraint();
     let proven = proven(deciding, sender.dpop)?;
     let key = proven.as_ref().map(|proven| proven.key);
@@ -37,7 +37,7 @@ pub(crate) fn bind(deciding: Deciding<'_>, client: &LiveClient) -> Result<Bound,
 /// What the request's proof shows. One that binds must hold: a client that meant to have a bound
 /// token must not get a bearer token in silence. Where proofs do not bind they are ignored, as by
 /// servers that know nothing of DPoP: the token type of the answer says so.
-fn proven(deciding: Deciding<'_>, binding: Binding) -> Result<Option<Proven>, Reason> {
+fn proven(deciding: &Deciding<'_>, binding: Binding) -> Result<Option<Proven>, Reason> {
     match (binding, deciding.caller.dpop) {
         (Binding::Off, _) | (Binding::Allowed, None) => Ok(None),
         (Binding::Required, None) => Err(Reason::ProofMissing),
@@ -50,7 +50,7 @@ fn proven(deciding: Deciding<'_>, binding: Binding) -> Result<Option<Proven>, Re
 /// The certificate that the token is bound to. Where it need not be, a proof that binds already is
 /// enough: a resource server that checks it may never see the certificate.
 fn certificate(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     binding: Binding,
     key: Option<Thumbprint>,
 ) -> Result<Option<Thumbprint>, Reason> {
@@ -65,6 +65,6 @@ fn certificate(
 }
 
 /// Whether the realm knows no bearer tokens (FAPI 2.0 Security Profile section 5.3.2.1).
-fn must_be_bound(deciding: Deciding<'_>) -> bool {
+fn must_be_bound(deciding: &Deciding<'_>) -> bool {
     deciding.realm.realm().proving.profile == Profile::Fapi2
 }

@@ -48,7 +48,7 @@ pub(crate) struct Proven {
 /// # Errors
 /// The first check that it does not pass.
 pub(crate) fn prove(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     presented: PresentedProof<'_>,
     access_token: Option<&str>,
 ) -> Result<Proven, Reason> {
@@ -72,8 +72,8 @@ pub(crate) fn prove(
 }
 
 /// From when on the proof would be refused anyway, if it holds now.
-fn holds_until(deciding: Deciding<'_>, proof: &Proof) -> Result<Time, Reason> {
-    let Deciding { realm, now, .. } = deciding;
+fn holds_until(deciding: &Deciding<'_>, proof: &Proof) -> Result<Time, Reason> {
+    let Deciding { realm, now, .. } = *deciding;
     let proving = &realm.realm().proving;
     let rules = &proving.dpop;
     let is_over = proof.expires_at.is_some_and(|end| now >= end.plus(rules.leeway));

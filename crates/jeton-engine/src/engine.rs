@@ -198,7 +198,7 @@ impl Engine {
         caller: Caller<'_>,
         asked: Result<TokenRequest<'_>, Refusal>,
     ) -> Decision {
-        let deciding = self.deciding(realm, terms, caller);
+        let deciding = &self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(request) => issue(deciding, &request).await,
             Err(refusal) => Err(count_refused(deciding, refusal.into())),
@@ -219,7 +219,7 @@ impl Engine {
         caller: Caller<'_>,
         fault: Fault,
     ) -> Decision {
-        let deciding = self.deciding(realm, terms, caller);
+        let deciding = &self.deciding(realm, terms, caller);
         self.answered(deciding, EventKind::TokenRefused, Err(Error::Fault(fault)))
     }
 
@@ -242,7 +242,7 @@ impl Engine {
     /// Counts and records why a request was refused or failed, and makes the answer of its outcome.
     pub(crate) fn answered<T>(
         &self,
-        deciding: Deciding<'_>,
+        deciding: &Deciding<'_>,
         refused: EventKind,
         outcome: Result<T, Error>,
     ) -> Answered<T> {
@@ -276,7 +276,7 @@ impl Engine {
 
     fn record(
         &self,
-        deciding: Deciding<'_>,
+        deciding: &Deciding<'_>,
         kind: EventKind,
         client_id: Option<ClientId>,
         detail: Option<Cow<'static, str>>,

@@ -44,7 +44,7 @@ impl Engine {
         caller: Caller<'_>,
         asked: Result<TokenQuestion<'_>, Refusal>,
     ) -> Answered<Introspected> {
-        let deciding = self.deciding(realm, terms, caller);
+        let deciding = &self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(question) => introspect(deciding, &question).await,
             Err(refusal) => Err(count_refused(deciding, refusal.into())),
@@ -54,7 +54,7 @@ impl Engine {
 }
 
 async fn introspect(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     question: &TokenQuestion<'_>,
 ) -> Result<Introspected, Error> {
     let reach = &deciding.engine.reach;

@@ -23,10 +23,10 @@ use crate::token::{AccessToken, Issued, TokenDigest, TokenFormat, TokenOrigin, T
 /// # Errors
 /// A refusal, or a fault; either way no token exists.
 pub(crate) async fn issue(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     request: &TokenRequest<'_>,
 ) -> Result<Issued, Error> {
-    let Deciding { engine, realm: state, terms, now, .. } = deciding;
+    let Deciding { engine, realm: state, terms, now, .. } = *deciding;
     let realm = state.realm();
     let shape = terms.token.as_ref().unwrap_or(&realm.token);
     engine.reach.issue(shape).await?;

@@ -122,7 +122,7 @@ pub(crate) async fn stop<T>(at: Stop, waiting: impl Future<Output = T>) -> T {
 }
 
 /// Notes what was decided.
-pub(crate) fn decided<T>(deciding: Deciding<'_>, asked: EventKind, outcome: &Result<T, Error>) {
+pub(crate) fn decided<T>(deciding: &Deciding<'_>, asked: EventKind, outcome: &Result<T, Error>) {
     // Without anybody who follows the request there is nobody to tell.
     let _ = FOLLOWED.try_with(|journey| {
         let realm = deciding.realm.realm();

@@ -4,6 +4,7 @@
 mod by_id;
 mod client;
 mod clients;
+mod headers;
 mod keys;
 mod run;
 

@@ -2,10 +2,8 @@
 
 use std::sync::LazyLock;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton_jose::SigningKey;
 use jeton_jose::json::is_plain;
+use jeton_jose::{SigningKey, base64url};
 use serde_json::Value;
 
 use crate::clock::{Random, Time};
@@ -56,7 +54,8 @@ pub(crate) fn mint(
                 realm: grant.realm.name.to_string(),
                 algorithm: shape.algorithm,
             })?;
-            sign(shape, grant, key.id.as_str(), &key.key)
+            let encode = || header(shape, key.id.as_str(), &key.key);
+            sign(shape, grant, &key.headers.get(&shape.header, encode), &key.key)
         }
         TokenShape::Sealed => seal(grant, &state.memory.sealing, random),
     }
@@ -66,16 +65,16 @@ pub(crate) fn random_string(shape: &StoredShape, random: &Random) -> String {
     random_text::with_prefix(&shape.prefix, &shape.alphabet, shape.length, random)
 }
 
-/// Signs a JWT in the compact serialization, with the key that is handed in.
+/// Signs a JWT in the compact serialization, with the key that is handed in and the [`header`] of its
+/// tokens.
 pub(crate) fn sign(
     shape: &JwtShape,
     grant: &Grant<'_>,
-    key_id: &str,
+    header: &str,
     key: &SigningKey,
 ) -> Result<String, Fault> {
-    let header = URL_SAFE_NO_PAD.encode(header(shape, key_id, key));
     let claims = claims(&shape.claims, grant);
-    key.sign_compact(&header, &claims)
+    key.sign_compact(header, &claims)
         .map_err(|_| Fault::Impossible("a key that was checked when it was read refused to sign"))
 }
 
@@ -89,7 +88,8 @@ pub(crate) fn seal(
     sealing.seal(claims(&CLAIMS, grant), random)
 }
 
-fn header(shape: &JwtShape, key_id: &str, key: &SigningKey) -> Vec<u8> {
+/// The JOSE header of the tokens of this shape that this key signs, encoded.
+pub(crate) fn header(shape: &JwtShape, key_id: &str, key: &SigningKey) -> String {
     let mut object = Object::new(96);
     for (name, value) in &shape.header {
         match value {
@@ -98,7 +98,7 @@ fn header(shape: &JwtShape, key_id: &str, key: &SigningKey) -> Vec<u8> {
             HeaderValue::Constant(value) => object.value(name, value),
         }
     }
-    object.end()
+    base64url::encode(object.end())
 }
 
 fn claims(claims: &[(String, ClaimValue)], grant: &Grant<'_>) -> Vec<u8> {

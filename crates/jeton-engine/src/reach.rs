@@ -117,12 +117,7 @@ impl Reach {
     }
 
     fn within(&self, grace: Duration) -> Result<(), Fault> {
-        let behind = self.behind();
-        if behind <= FOLLOWED_WITHIN.saturating_add(grace) {
-            return Ok(());
-        }
-        let seconds = behind.as_secs_f32();
-        Err(Fault::Unreachable(format!("memory last followed it {seconds:.1} s ago")))
+        is_within(self.behind(), grace)
     }
 
     /// Whether memory may say of a token whether it holds. Asked before anything is looked up and
@@ -139,12 +134,14 @@ impl Reach {
     /// # Errors
     /// That memory is too old, or that the token cannot be kept.
     pub(crate) async fn issue(&self, shape: &TokenShape) -> Result<(), Fault> {
-        if self.behind() > FOLLOWED_WITHIN {
+        let mut behind = self.behind();
+        if behind > FOLLOWED_WITHIN {
             Box::pin(self.look_is_over()).await;
+            behind = self.behind();
         }
         match shape {
             TokenShape::Stored(_) => self.keep(),
-            TokenShape::Jwt(_) | TokenShape::Sealed => self.within(self.grace),
+            TokenShape::Jwt(_) | TokenShape::Sealed => is_within(behind, self.grace),
         }
     }
 
@@ -268,6 +265,14 @@ impl Reach {
             Ok(_) => self.written_at.store(self.clock.steady().milliseconds(), Ordering::Relaxed),
         }
     }
+}
+
+fn is_within(behind: Duration, grace: Duration) -> Result<(), Fault> {
+    if behind <= FOLLOWED_WITHIN.saturating_add(grace) {
+        return Ok(());
+    }
+    let seconds = behind.as_secs_f32();
+    Err(Fault::Unreachable(format!("memory last followed it {seconds:.1} s ago")))
 }
 
 const LATE: &str = "it did not answer in time";

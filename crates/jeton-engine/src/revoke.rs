@@ -24,7 +24,7 @@ impl Engine {
         caller: Caller<'_>,
         asked: Result<TokenQuestion<'_>, Refusal>,
     ) -> Answered<()> {
-        let deciding = self.deciding(realm, terms, caller);
+        let deciding = &self.deciding(realm, terms, caller);
         let outcome = match asked {
             Ok(question) => revoke(deciding, &question).await,
             Err(refusal) => Err(count_refused(deciding, refusal.into())),
@@ -33,8 +33,8 @@ impl Engine {
     }
 }
 
-async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<(), Error> {
-    let Deciding { engine, realm, now, .. } = deciding;
+async fn revoke(deciding: &Deciding<'_>, question: &TokenQuestion<'_>) -> Result<(), Error> {
+    let Deciding { engine, realm, now, .. } = *deciding;
     // Also of a token that does not hold: perhaps it does, and memory has not heard of it.
     engine.reach.keep()?;
     let caller = known_caller(deciding, question).await?;
@@ -60,7 +60,7 @@ async fn revoke(deciding: Deciding<'_>, question: &TokenQuestion<'_>) -> Result<
 }
 
 /// What is kept of a revoked token until it would have expired.
-fn record(deciding: Deciding<'_>, token: &ActiveToken) -> Result<TokenRecord, Fault> {
+fn record(deciding: &Deciding<'_>, token: &ActiveToken) -> Result<TokenRecord, Fault> {
     let Says { client_id, scope, issued_at, expires_at, format, .. } = &*token.says;
     let id = token.says.id.as_deref().and_then(|id| id.parse().ok());
     let id = match id {

@@ -53,14 +53,14 @@ impl ToSpend {
 /// # Errors
 /// The refusal of the first that was spent before; a fault when that could not be kept.
 pub(crate) async fn spend(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     these: &[ToSpend],
 ) -> Result<(), Error> {
     if these.is_empty() {
         return Ok(());
     }
-    let Deciding { engine, caller, now, .. } = deciding;
+    let Deciding { engine, caller, now, .. } = *deciding;
     match spend_all(deciding, these).await? {
         Some(replayed) => {
             engine.guesses.wrong(caller.source, now);
@@ -75,10 +75,10 @@ pub(crate) async fn spend(
 
 /// Spends all of these, or none. What to say of the first that was spent before.
 pub(crate) async fn spend_all(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     these: &[ToSpend],
 ) -> Result<Option<Reason>, Fault> {
-    let Deciding { engine, realm, now, .. } = deciding;
+    let Deciding { engine, realm, now, .. } = *deciding;
     let spent: Vec<Spent> = these.iter().map(|one| one.spent).collect();
     let spending = engine.parts.store.spend(&realm.realm().name, &spent, now);
     let before = engine.keep(spending).await?;

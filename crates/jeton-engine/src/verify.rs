@@ -83,7 +83,7 @@ impl Engine {
         if !wanted.is_empty() && !active.says.audiences.iter().any(|own| for_one_of(own)) {
             return Err(refused(Reason::TokenInvalid));
         }
-        let deciding = self.deciding(realm, terms, caller);
+        let deciding = &self.deciding(realm, terms, caller);
         // Every time, whatever is remembered of the token: it is about the request.
         let proof = possession(deciding, &active.says.confirmation, access).map_err(refused)?;
         if !active.says.scope.covers(&access.requirement.scope) {
@@ -108,14 +108,14 @@ impl Engine {
         caller: Caller<'_>,
         why: Error,
     ) -> Answered<Infallible> {
-        let deciding = self.deciding(realm, terms, caller);
+        let deciding = &self.deciding(realm, terms, caller);
         self.answered(deciding, EventKind::AccessRefused, Err(why))
     }
 }
 
 /// Whether the caller holds what the token is bound to. The proof of it, not spent yet.
 fn possession(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     confirmation: &Confirmation,
     access: &Access<'_>,
 ) -> Result<Option<ToSpend>, Reason> {
@@ -142,7 +142,7 @@ fn possession(
 /// Whether the caller showed the gateway the certificate that the token is bound to (RFC 8705
 /// section 3). Not which chain it has, nor until when it is valid: that was asked when the token
 /// was issued, and is the gateway's to ask again.
-fn certificate(deciding: Deciding<'_>, bound_to: Option<Thumbprint>) -> Result<(), Reason> {
+fn certificate(deciding: &Deciding<'_>, bound_to: Option<Thumbprint>) -> Result<(), Reason> {
     let Some(bound_to) = bound_to else { return Ok(()) };
     let shown = deciding.caller.certificate.ok_or(Reason::TokenCertificateMissing)?;
     if shown.thumbprint() != bound_to {

@@ -56,14 +56,14 @@ struct Proved {
     /// The place of the secret that made it, where one did.
     secret: Option<usize>,
     /// What may not come again.
-    spend: SmallVec<[ToSpend; 2]>,
+    spend: Vec<ToSpend>,
 }
 
 pub(super) async fn authenticate(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     credentials: &AssertionCredentials<'_>,
 ) -> Result<Authenticated, Error> {
-    let Deciding { engine, caller, now, .. } = deciding;
+    let Deciding { engine, caller, now, .. } = *deciding;
     let read = Presented::read(credentials);
     let read = read.and_then(|presented| Ok((name(deciding, &presented)?, presented)));
     let one = read.as_ref().ok().and_then(|(named, _)| named.one());
@@ -93,7 +93,7 @@ pub(super) async fn authenticate(
 }
 
 /// Finds out which kind of assertion it is, whether the realm takes that kind, and whom it names.
-fn name<'a>(deciding: Deciding<'a>, presented: &Presented<'_>) -> Result<Named<'a>, Reason> {
+fn name<'a>(deciding: &Deciding<'a>, presented: &Presented<'_>) -> Result<Named<'a>, Reason> {
     let realm = deciding.realm.realm();
     let profile = realm.proving.profile;
     let issuer = presented.text("iss");
@@ -131,7 +131,7 @@ fn name<'a>(deciding: Deciding<'a>, presented: &Presented<'_>) -> Result<Named<'
 /// Checks the signature first, then what is said, and last whether it was said before: that is left
 /// to who spends it, when all else has passed.
 async fn prove(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     named: &Named<'_>,
     presented: &Presented<'_>,
 ) -> Result<Proved, Refusal> {
@@ -153,11 +153,11 @@ async fn prove(
         None
     };
     let spend = own::check(deciding, live, presented).map_err(wrong)?;
-    Ok(Proved { live: Arc::clone(live), method, secret, spend: SmallVec::from_iter([spend]) })
+    Ok(Proved { live: Arc::clone(live), method, secret, spend: vec![spend] })
 }
 
 /// The assertion is right: may it be used, in this way, from there, now?
-fn may_enter(deciding: Deciding<'_>, proved: &Proved) -> Result<(), Reason> {
+fn may_enter(deciding: &Deciding<'_>, proved: &Proved) -> Result<(), Reason> {
     let client = &proved.live;
     may_use(deciding, client, proved.method)?;
     let made_it = proved.secret.and_then(|secret| client.secrets.get(secret));
@@ -168,7 +168,7 @@ fn may_enter(deciding: Deciding<'_>, proved: &Proved) -> Result<(), Reason> {
 }
 
 /// Notes that the client was right. Of what can be used once, that shows when it is spent.
-fn enter(deciding: Deciding<'_>, proved: Proved) -> Authenticated {
+fn enter(deciding: &Deciding<'_>, proved: Proved) -> Authenticated {
     let Proved { live, method, secret, spend } = proved;
     if spend.is_empty() {
         welcome(deciding, &live);

@@ -29,10 +29,10 @@ use super::{known, may_use, welcome};
 /// # Errors
 /// A refusal when it did not prove it.
 pub(super) async fn authenticate(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     client_id: &str,
 ) -> Result<(Arc<LiveClient>, AuthenticationMethod), Error> {
-    let Deciding { engine, realm, caller, now, .. } = deciding;
+    let Deciding { engine, realm, caller, now, .. } = *deciding;
     let certificate = caller.certificate.ok_or(Reason::AuthenticationMissing)?;
     let found = realm.memory.clients.client(client_id);
     let turn = engine.guesses.turn(caller.source, found.as_deref(), now).await?;
@@ -55,7 +55,7 @@ pub(super) async fn authenticate(
 
 /// Holds the certificate against what is registered, in each of the two ways that the client may use.
 async fn prove(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     certificate: &ClientCertificate,
 ) -> Result<AuthenticationMethod, Reason> {
@@ -77,7 +77,7 @@ async fn prove(
 
 /// `tls_client_auth` (RFC 8705 section 2.1).
 fn by_name(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     certificate: &ClientCertificate,
 ) -> Result<(), Reason> {
@@ -97,7 +97,7 @@ fn by_name(
 
 /// `self_signed_tls_client_auth` (RFC 8705 section 2.2).
 async fn by_key(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     certificate: &ClientCertificate,
 ) -> Result<(), Reason> {
@@ -117,7 +117,7 @@ async fn by_key(
 }
 
 async fn fetch(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     location: &KeyLocation,
     wanted: Option<&str>,

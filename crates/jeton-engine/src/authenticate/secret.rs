@@ -22,10 +22,10 @@ use crate::slow_hash::Comparison;
 use super::{known, may_use, welcome};
 
 pub(super) async fn authenticate(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     presented: &SecretCredentials<'_>,
 ) -> Result<Arc<LiveClient>, Error> {
-    let Deciding { engine, caller, now, .. } = deciding;
+    let Deciding { engine, caller, now, .. } = *deciding;
     let found = find(deciding, presented);
     let live = found.as_deref();
     let turn = engine.guesses.turn(caller.source, live, now).await?;
@@ -66,13 +66,13 @@ enum Verdict {
 
 /// The client that is meant. Of two readings the first that names a client decides, so that one
 /// header can never stand for two clients.
-fn find(deciding: Deciding<'_>, presented: &SecretCredentials<'_>) -> Option<Arc<LiveClient>> {
+fn find(deciding: &Deciding<'_>, presented: &SecretCredentials<'_>) -> Option<Arc<LiveClient>> {
     let clients = &deciding.realm.memory.clients;
     presented.readings.iter().find_map(|reading| clients.client(reading.client_id))
 }
 
 async fn verify(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     presented: &SecretCredentials<'_>,
     live: Option<&LiveClient>,
 ) -> Result<Verdict, Fault> {
@@ -125,7 +125,7 @@ fn generated(
 }
 
 fn remembered(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     presented: &SecretCredentials<'_>,
     client: &LiveClient,
 ) -> Option<usize> {
@@ -139,13 +139,13 @@ fn remembered(
     })
 }
 
-fn whose<'a>(deciding: Deciding<'a>, client: &'a LiveClient) -> Whose<'a> {
+fn whose<'a>(deciding: &Deciding<'a>, client: &'a LiveClient) -> Whose<'a> {
     Whose { realm: &deciding.realm.realm().name, client }
 }
 
 /// The supplied secret that was presented, found slowly; as slowly when there is no such client.
 async fn supplied(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     presented: &SecretCredentials<'_>,
     live: Option<&LiveClient>,
     at_least: usize,
@@ -187,7 +187,7 @@ async fn supplied(
 
 /// The secret is right: may it be used, in this way, from there, now?
 fn may_enter(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     presented: &SecretCredentials<'_>,
     live: &LiveClient,
     secret: usize,
@@ -201,7 +201,7 @@ fn may_enter(
 }
 
 /// Notes that the secret was used.
-pub(super) fn note_use(deciding: Deciding<'_>, live: &LiveClient, secret: usize) {
+pub(super) fn note_use(deciding: &Deciding<'_>, live: &LiveClient, secret: usize) {
     deciding.realm.memory.counts.secret_uses.one();
     if live.run.note_use(secret, deciding.now)
         && let Some(kept) = live.secrets.get(secret)
@@ -217,7 +217,7 @@ pub(super) fn note_use(deciding: Deciding<'_>, live: &LiveClient, secret: usize)
 
 /// The secret is wrong, or there is no such client: counts it against the account where the
 /// dialect locks accounts.
-fn wrong(deciding: Deciding<'_>, live: Option<&LiveClient>) -> Refusal {
+fn wrong(deciding: &Deciding<'_>, live: Option<&LiveClient>) -> Refusal {
     let Some(live) = live else { return Refusal::from(Reason::ClientUnknown) };
     if let Some(lockout) = &deciding.terms.lockout
         && !live.is_locked(deciding.now)

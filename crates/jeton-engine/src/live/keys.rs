@@ -10,6 +10,7 @@ use jeton_jose::{Algorithm, SigningKey, VerifyingKey};
 use crate::clock::Time;
 use crate::error::Fault;
 use crate::key::{KeyRecord, KeyStatus};
+use crate::live::headers::Headers;
 use crate::master_key::MasterKey;
 use crate::name::KeyId;
 use crate::readings::KeyReadings;
@@ -27,6 +28,8 @@ pub(crate) struct LiveKey {
     signing_since: Option<Time>,
     pub(crate) key: SigningKey,
     pub(crate) verifying: VerifyingKey,
+    /// Those of the tokens that it has signed.
+    pub(crate) headers: Headers,
 }
 
 /// A realm's keys.
@@ -121,6 +124,7 @@ fn open(master_key: &MasterKey, record: &KeyRecord) -> Result<LiveKey, Fault> {
         signing_since: (record.status != KeyStatus::Upcoming).then(|| record.signing_since()),
         key,
         verifying,
+        headers: Headers::default(),
     })
 }
 

@@ -119,7 +119,7 @@ impl Manage {
     /// Makes the client that these metadata describe, and uses the token once, together or not at all.
     pub(crate) async fn register_client(
         &self,
-        deciding: Deciding<'_>,
+        deciding: &Deciding<'_>,
         metadata: ClientMetadata,
         token: Option<&InitialAccessToken>,
     ) -> Result<Registered, Error> {
@@ -205,7 +205,7 @@ impl Manage {
     /// A client that registered itself, as it is kept now.
     pub(crate) async fn registered_client(
         &self,
-        deciding: Deciding<'_>,
+        deciding: &Deciding<'_>,
         live: &LiveClient,
     ) -> Result<Client, Error> {
         let realm = &deciding.realm.realm().name;
@@ -220,7 +220,7 @@ impl Manage {
     /// cannot use any more go.
     pub(crate) async fn replace_registered(
         &self,
-        deciding: Deciding<'_>,
+        deciding: &Deciding<'_>,
         mut client: Client,
         metadata: ClientMetadata,
     ) -> Result<(Client, Option<Zeroizing<String>>), Error> {
@@ -258,7 +258,7 @@ impl Manage {
     /// Deletes a client that wants to be gone (RFC 7592 section 2.3).
     pub(crate) async fn delete_registered(
         &self,
-        deciding: Deciding<'_>,
+        deciding: &Deciding<'_>,
         id: &ClientId,
     ) -> Result<(), Error> {
         let event = self.own_act(deciding, EventKind::ClientDeleted, id, None);
@@ -272,7 +272,7 @@ impl Manage {
     /// The event of something that a client does to itself.
     fn own_act(
         &self,
-        deciding: Deciding<'_>,
+        deciding: &Deciding<'_>,
         kind: EventKind,
         id: &ClientId,
         detail: Option<String>,

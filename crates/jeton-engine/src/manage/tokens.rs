@@ -8,7 +8,7 @@ use crate::grant::{audiences, expiry, lifetime, narrow};
 use crate::issue::{digest_of_token, record};
 use crate::live::LiveClient;
 use crate::manage::{Manage, ManageError, NewToken, check_label, fault, invalid};
-use crate::mint::{Grant, random_string, seal, sign, token_id};
+use crate::mint::{Grant, header, random_string, seal, sign, token_id};
 use crate::name::{RealmName, TokenId};
 use crate::realm::Realm;
 use crate::realm::proving::Profile;
@@ -86,7 +86,8 @@ impl Manage {
             }
             TokenShape::Jwt(shape) => {
                 let (id, key) = self.signing_key(&grant.realm.name, shape.algorithm).await?;
-                sign(shape, grant, id.as_str(), &key).map_err(ManageError::Fault)
+                let header = header(shape, id.as_str(), &key);
+                sign(shape, grant, &header, &key).map_err(ManageError::Fault)
             }
         }
     }

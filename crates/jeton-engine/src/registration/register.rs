@@ -35,7 +35,7 @@ impl Engine {
         caller: Caller<'_>,
         request: RegistrationRequest<'_>,
     ) -> Answered<Registered> {
-        let deciding = self.deciding(realm, terms, caller);
+        let deciding = &self.deciding(realm, terms, caller);
         let outcome = self.keep_by_steps(register(deciding, request)).await;
         self.answered(deciding, EventKind::RegistrationRefused, outcome)
     }
@@ -48,13 +48,13 @@ impl Engine {
         caller: Caller<'_>,
         request: ManagementRequest<'_>,
     ) -> Answered<Managed> {
-        let deciding = self.deciding(realm, terms, caller);
+        let deciding = &self.deciding(realm, terms, caller);
         let outcome = self.keep_by_steps(manage(deciding, request)).await;
         self.answered(deciding, EventKind::RegistrationRefused, outcome)
     }
 
     /// Takes over at once what a client has just done to itself: it may ask for a token next.
-    async fn take_over(&self, deciding: Deciding<'_>, id: &ClientId) -> Result<(), Fault> {
+    async fn take_over(&self, deciding: &Deciding<'_>, id: &ClientId) -> Result<(), Fault> {
         // Whoever follows changes at the same moment must not put an older state over this one.
         let _revision = self.revision.lock().await;
         let (store, memory) = (&*self.parts.store, &deciding.realm.memory);
@@ -63,7 +63,7 @@ impl Engine {
 }
 
 async fn register(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     request: RegistrationRequest<'_>,
 ) -> Result<Registered, Error> {
     let rules = rules(deciding)?;
@@ -79,7 +79,7 @@ async fn register(
     Ok(registered)
 }
 
-async fn manage(deciding: Deciding<'_>, request: ManagementRequest<'_>) -> Result<Managed, Error> {
+async fn manage(deciding: &Deciding<'_>, request: ManagementRequest<'_>) -> Result<Managed, Error> {
     let ManagementRequest { client_id, token, act } = request;
     let rules = rules(deciding)?;
     count_source(deciding, rules)?;
@@ -113,17 +113,17 @@ async fn manage(deciding: Deciding<'_>, request: ManagementRequest<'_>) -> Resul
     Ok(Managed::Is(Box::new(Registered { client, secret, access_token })))
 }
 
-fn rules<'a>(deciding: Deciding<'a>) -> Result<&'a Registering, Reason> {
+fn rules<'a>(deciding: &Deciding<'a>) -> Result<&'a Registering, Reason> {
     deciding.realm.realm.registration.as_ref().ok_or(Reason::PathUnknown)
 }
 
-fn count_source(deciding: Deciding<'_>, rules: &Registering) -> Result<(), Refusal> {
+fn count_source(deciding: &Deciding<'_>, rules: &Registering) -> Result<(), Refusal> {
     let counts = &deciding.realm.memory.registering.sources;
     let taken = counts.take(source(deciding), &rules.source_limits, deciding.now);
     taken.map_err(limited)
 }
 
-fn count_realm(deciding: Deciding<'_>, rules: &Registering) -> Result<(), Refusal> {
+fn count_realm(deciding: &Deciding<'_>, rules: &Registering) -> Result<(), Refusal> {
     let buckets = &deciding.realm.memory.registering.realm;
     let account = Account { of: LimitOf::Realm, rates: &rules.realm_limits, buckets };
     Account::take_all(&[account], deciding.now).map_err(limited)
@@ -138,11 +138,11 @@ fn limited(refusing: Refusing) -> Refusal {
 /// Whether the caller may register a client, and with which token. A wrong one costs its source a
 /// guess, as a wrong secret does.
 async fn admit(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     rules: &Registering,
     presented: Option<&str>,
 ) -> Result<Option<InitialAccessToken>, Error> {
-    let Deciding { engine, realm, caller, now, .. } = deciding;
+    let Deciding { engine, realm, caller, now, .. } = *deciding;
     let Some(presented) = presented else {
         return match rules.initial_access_token {
             Admission::DangerAnybody => Ok(None),
@@ -171,11 +171,11 @@ async fn admit(
 /// The client whose registration access token was presented. One that is not there, never registered
 /// itself, is disabled or calls from elsewhere looks the same from outside (RFC 7592 section 2.1).
 async fn authenticate(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     client_id: &str,
     token: &str,
 ) -> Result<Arc<LiveClient>, Error> {
-    let Deciding { engine, realm, caller, now, .. } = deciding;
+    let Deciding { engine, realm, caller, now, .. } = *deciding;
     let found = realm.memory.clients.client(client_id);
     let turn = engine.guesses.turn(caller.source, found.as_deref(), now).await?;
     let is_own = |live: &&Arc<LiveClient>| {
@@ -198,7 +198,7 @@ async fn authenticate(
 
 /// Reads metadata as this realm allows them. `scope_max` is the client's own bound on its scope.
 fn read(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     rules: &Registering,
     scope_max: Option<&Scope>,
     said: serde_json::Map<String, serde_json::Value>,

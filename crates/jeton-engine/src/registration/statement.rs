@@ -31,7 +31,7 @@ const TYPES: [&str; 2] = ["JWT", "software-statement+jwt"];
 /// The statement is missing, invalid, or of nobody whom the realm trusts; a fault when the keys of
 /// its issuer cannot be had.
 pub(super) async fn heard(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     rules: &Registering,
     mut said: Map<String, Value>,
 ) -> Result<Map<String, Value>, Error> {
@@ -56,7 +56,7 @@ pub(super) async fn heard(
     Ok(said)
 }
 
-async fn verify(deciding: Deciding<'_>, text: &str) -> Result<Claims, Error> {
+async fn verify(deciding: &Deciding<'_>, text: &str) -> Result<Claims, Error> {
     let invalid = || about(Reason::StatementInvalid, MEMBER);
     let realm = deciding.realm.realm();
     let statement = Unverified::parse(text).map_err(|_| invalid())?;
@@ -81,7 +81,7 @@ async fn verify(deciding: Deciding<'_>, text: &str) -> Result<Claims, Error> {
 }
 
 /// Whether the claims are those of a statement for us that holds now.
-fn check(deciding: Deciding<'_>, claims: &Claims) -> Option<()> {
+fn check(deciding: &Deciding<'_>, claims: &Claims) -> Option<()> {
     let realm = deciding.realm.realm();
     let leeway = realm.proving.assertions.leeway;
     let moment = |seconds| Time::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
@@ -100,7 +100,7 @@ fn check(deciding: Deciding<'_>, claims: &Claims) -> Option<()> {
 }
 
 async fn keys_of(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     trusted: &TrustedIssuer,
     key_id: Option<&str>,
 ) -> Result<Arc<JwkSet>, Error> {

@@ -1,8 +1,10 @@
 //! Takes a request's body whole: bounded in bytes and in time.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use jeton_engine::error::Reason;
@@ -17,23 +19,25 @@ pub(crate) struct BodyLimits {
 
 /// The whole body, or why there is none.
 pub(crate) async fn take(mut body: Incoming, limits: BodyLimits) -> Result<Bytes, Reason> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
     let bytes_max = u64::try_from(limits.bytes_max).unwrap_or(u64::MAX);
     // A body that says how large it is need not be read to be refused; and a caller that asked
     // first (RFC 9110 section 10.1.1) is not told to go on.
     if body.size_hint().lower() > bytes_max {
         return Err(Reason::BodyTooLarge);
     }
-    timeout(limits.timeout, collect(&mut body, limits.bytes_max))
-        .await
-        .unwrap_or(Err(Reason::BodyIncomplete))
+    let mut collecting = pin!(collect(&mut body, limits.bytes_max));
+    // Most bodies come along with the head; only who has to wait for one needs an alarm.
+    if let Some(collected) = collecting.as_mut().now_or_never() {
+        return collected;
+    }
+    timeout(limits.timeout, collecting).await.unwrap_or(Err(Reason::BodyIncomplete))
 }
 
 async fn collect(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Reason> {
     let mut collected = Collected::Nothing;
-    while let Some(frame) = body.frame().await {
+    while !body.is_end_stream()
+        && let Some(frame) = body.frame().await
+    {
         let frame = frame.map_err(|_| Reason::BodyIncomplete)?;
         // Trailers say nothing that we need.
         let Ok(bytes) = frame.into_data() else { continue };

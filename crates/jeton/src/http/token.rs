@@ -59,20 +59,20 @@ pub(crate) async fn answer(
         body: body.as_deref().map_err(|reason| *reason),
     };
     let asked = mount.dialect.read(&incoming);
-    let asked = asked.as_ref().map(|asked| asked.request()).map_err(Clone::clone);
-    let asked = asker.known().and(asked);
-    let (proof, asked) = match proof::presented(&head.headers) {
-        Ok(proof) => (proof, asked),
-        Err(reason) => (None, asked.and(Err(reason.into()))),
-    };
-    let uri = proof.map(|_| proof::published_uri(&found.site, mount.dialect.path()));
-    let dpop = proof.zip(uri.as_deref()).map(|(proof, uri)| PresentedProof {
+    let proof = proof::presented(&head.headers);
+    let uri = matches!(proof, Ok(Some(_)))
+        .then(|| proof::published_uri(&found.site, mount.dialect.path()));
+    let dpop = proof.ok().flatten().zip(uri.as_deref()).map(|(proof, uri)| PresentedProof {
         proof,
         method: head.method.as_str(),
         uri,
     });
+    let request = asker
+        .known()
+        .and_then(|()| asked.as_ref().map_err(Clone::clone))
+        .and_then(|asked| proof.map(|_| asked.request()).map_err(Refusal::from));
     let caller = Caller { dpop, ..asker.caller() };
-    let decision = front.engine.decide(realm, &mount.terms, caller, asked).await;
+    let decision = front.engine.decide(realm, &mount.terms, caller, request).await;
     let outcome = Outcome::of(&decision.outcome);
     Ok(Told { answer: write(front, found, &decision, &head.headers)?, after, outcome })
 }

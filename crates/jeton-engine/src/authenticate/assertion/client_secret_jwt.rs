@@ -8,7 +8,7 @@ use crate::live::LiveClient;
 
 /// The place of the secret that made the HMAC; one that may still be used before one that may not.
 pub(super) fn verify(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     presented: &Presented<'_>,
 ) -> Result<usize, Reason> {

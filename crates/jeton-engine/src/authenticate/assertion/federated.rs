@@ -37,7 +37,7 @@ pub(super) struct Issuer<'a> {
 
 impl<'a> Issuer<'a> {
     /// The trusted issuer of this `iss`.
-    pub(super) fn find(deciding: Deciding<'a>, issuer: &str) -> Option<Self> {
+    pub(super) fn find(deciding: &Deciding<'a>, issuer: &str) -> Option<Self> {
         let (trusted, keys) = deciding.realm.trusted(issuer)?;
         Some(Self { trusted, keys })
     }
@@ -46,7 +46,7 @@ impl<'a> Issuer<'a> {
 /// The clients that the token may stand for: the one that `client_id` names, or those that were
 /// registered for its subject.
 pub(super) fn clients(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     issuer: &Issuer<'_>,
     presented: &Presented<'_>,
 ) -> Result<SmallVec<[Arc<LiveClient>; 1]>, Reason> {
@@ -66,7 +66,7 @@ pub(super) fn clients(
 
 /// Checks the token, and finds the client that it stands for.
 pub(super) async fn prove(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     issuer: &Issuer<'_>,
     clients: &[Arc<LiveClient>],
     presented: &Presented<'_>,

@@ -14,7 +14,7 @@ use crate::spent::ToSpend;
 
 /// Checks the claims of an assertion whose signature is the client's. What must be spent of it.
 pub(super) fn check(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     presented: &Presented<'_>,
 ) -> Result<ToSpend, Reason> {

@@ -10,7 +10,7 @@ use crate::live::LiveClient;
 use crate::registration::Registration;
 
 pub(super) async fn verify(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     live: &LiveClient,
     presented: &Presented<'_>,
 ) -> Result<(), Reason> {

@@ -15,7 +15,7 @@ use crate::key_source::KeyLocation;
 /// Checks the signature with the key that the assertion names, or with those of its algorithm, if
 /// they are few. `registered` is the one algorithm that the client has named for itself, if it has.
 pub(super) fn check(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     presented: &Presented<'_>,
     keys: &JwkSet,
     registered: Option<Algorithm>,
@@ -53,7 +53,7 @@ fn is_for_rs256(keys: &JwkSet, key: &VerifyingKey) -> bool {
 
 /// The keys at this place, with the one that the assertion names if it is there.
 pub(super) async fn fetch(
-    deciding: Deciding<'_>,
+    deciding: &Deciding<'_>,
     location: &KeyLocation,
     presented: &Presented<'_>,
 ) -> Result<Arc<JwkSet>, Reason> {
