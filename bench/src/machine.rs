@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::process::cpu_ticks;
 
-/// The spread of the floor's rates, beyond which a share means little.
-const SPREAD_MAX: f64 = 0.10;
+/// How far a round of the floor may be off their median before it is counted as odd, and how many may be.
+const ODD: f64 = 0.10;
+const ODD_MAX: f64 = 0.05;
 /// The share of time that another machine on the same host, or another process, may take.
 const TAKEN_MAX: f64 = 0.03;
 
@@ -74,13 +75,15 @@ fn processes() -> Vec<(u32, String, u64)> {
     found
 }
 
-/// What is to be said of the floor's rates.
+/// What is to be said of the floor's rates. A single odd round changes no median; many of them do.
 pub(crate) fn noise(floors: &[f64]) -> Option<String> {
-    let spread = spread(floors);
-    (spread > SPREAD_MAX).then(|| {
+    let median = median(floors);
+    let odd = floors.iter().filter(|rate| (*rate / median - 1.0).abs() > ODD).count();
+    (odd as f64 > ODD_MAX * floors.len() as f64).then(|| {
         format!(
-            "the floor's own rates differ by {:.0} %: too noisy to tell differences of less",
-            spread * 100.0
+            "{odd} of {} rounds of the floor were more than {:.0} % off their median: too noisy to tell differences of less",
+            floors.len(),
+            ODD * 100.0
         )
     })
 }
@@ -147,7 +150,15 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median(&[]), 0.0);
         assert_eq!(spread(&[90.0, 100.0, 110.0]), 0.2);
-        assert!(noise(&[90.0, 100.0, 110.0]).is_some());
-        assert!(noise(&[98.0, 100.0, 102.0]).is_none());
+    }
+
+    #[test]
+    fn one_odd_round_is_no_noise_and_many_are() {
+        let mut rates = vec![100.0; 40];
+        assert_eq!(noise(&rates), None);
+        rates[..2].copy_from_slice(&[60.0, 111.0]);
+        assert_eq!(noise(&rates), None);
+        rates[2] = 89.0;
+        assert!(noise(&rates).unwrap().starts_with("3 of 40 rounds"));
     }
 }

@@ -13,7 +13,7 @@ use crate::load::{Connections, Expected, Histogram, Keep, Outcome, Pace, Plan, T
 use crate::machine::{median, spread};
 use crate::process::{Process, free_address};
 use crate::requests::{Choice, Requests, request};
-use crate::wrk::Repeated;
+use crate::wrk::{ByWrk, Repeated};
 
 /// Where servers run. The load generator has the other core.
 pub(crate) const SERVER_CORE: &str = "0";
@@ -119,7 +119,7 @@ pub(crate) struct Measured {
     /// Median of the rounds.
     pub(crate) per_second: f64,
     pub(crate) floor_per_second: f64,
-    /// Of the floor's requests per second: the ratio of the medians, and how much the rounds' ratios differ.
+    /// Of the floor's requests per second in the same round: the median, and how much the rounds differ.
     pub(crate) share: f64,
     pub(crate) share_spread: f64,
     /// Processor time of the server for a request.
@@ -211,12 +211,13 @@ fn floor_request(address: SocketAddr) -> Vec<u8> {
     request("POST", "/floor", &host, &["Content-Type: application/json"], body)
 }
 
-/// Measures a subject in turns with the floor, then once at a fixed rate. `refill` makes requests that are
-/// good once ready for so many.
+/// Measures a subject in turns with the floor (and, where that is wanted, both by wrk), then once at a fixed
+/// rate. `refill` makes requests that are good once ready for so many.
 pub(crate) fn measure(
     subject: &mut Subject<'_>,
     floor: &Floor,
     lengths: Lengths,
+    mut by_wrk: Option<ByWrk>,
     refill: &mut dyn FnMut(&mut Requests, usize) -> anyhow::Result<()>,
 ) -> anyhow::Result<Measured> {
     let mut beside = floor.subject(Connections::Kept);
@@ -230,13 +231,17 @@ pub(crate) fn measure(
         let run = load(subject, Pace::Closed, lengths.warm_up, lengths.window)?;
         expected_rate = run.outcome.per_second() * 1.3;
         runs.push(run);
+        if let Some(by_wrk) = &mut by_wrk {
+            by_wrk.round(subject, &beside, lengths.window)?;
+        }
     }
     let rates: Vec<f64> = runs.iter().map(|run| run.outcome.per_second()).collect();
     let rate = median(&rates) * OPEN_SHARE;
     let open = lengths.warm_up + lengths.open;
     refill(&mut subject.requests, (rate * open.as_secs_f64() * 1.1) as usize)?;
     let open = load(subject, Pace::Open(rate), lengths.warm_up, lengths.open)?;
-    Ok(summary(subject, &floors, runs, &open, rate))
+    let wrk = by_wrk.as_ref().map(ByWrk::found);
+    Ok(Measured { wrk, ..summary(subject, &floors, runs, &open, rate) })
 }
 
 fn summary(
@@ -260,7 +265,7 @@ fn summary(
     Measured {
         per_second: median(&own),
         floor_per_second: median(&beside),
-        share: median(&own) / median(&beside),
+        share: median(&ratios),
         share_spread: spread(&ratios),
         cpu_us: median(&costs(&runs)),
         floor_cpu_us: median(&costs(floors)),

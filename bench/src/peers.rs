@@ -163,7 +163,7 @@ impl Running<'_> {
         floor: &Floor,
         lengths: Lengths,
     ) -> anyhow::Result<Measured> {
-        let measured = measure(&mut self.subject(row), floor, lengths, &mut |_, _| Ok(()))?;
+        let measured = measure(&mut self.subject(row), floor, lengths, None, &mut |_, _| Ok(()))?;
         let body = measured.bodies.first().context("no answer was kept")?;
         let token = token(body).context("an answer has no access token")?;
         let found = Unverified::parse(&token).ok().map(|token| token.header().algorithm.name());

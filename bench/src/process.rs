@@ -83,23 +83,30 @@ impl Process {
 }
 
 impl Drop for Process {
+    /// Ends it and all that it started, and waits for them: the next one is to have the core for itself.
     fn drop(&mut self) {
-        for pid in family(self.child.id()).into_iter().rev() {
-            signal(pid, rustix::process::Signal::TERM);
+        let family = family(self.child.id());
+        for pid in family.iter().rev() {
+            signal(*pid, rustix::process::Signal::TERM);
         }
         let end = Instant::now() + Duration::from_secs(10);
         while Instant::now() < end {
-            if self.has_ended() {
+            if self.has_ended() && family.iter().all(|pid| has_gone(*pid)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        for pid in family(self.child.id()) {
+        for pid in family.into_iter().filter(|pid| !has_gone(*pid)) {
             signal(pid, rustix::process::Signal::KILL);
         }
         // It has been killed: there is nothing more to be done about one that cannot be waited for.
         let _ = self.child.wait();
     }
+}
+
+/// Whether nothing of a process is left but what its parent has not taken note of yet.
+fn has_gone(pid: u32) -> bool {
+    usage(pid).is_none_or(|usage| usage.resident_bytes == 0)
 }
 
 fn signal(pid: u32, signal: rustix::process::Signal) {
@@ -190,6 +197,6 @@ mod tests {
         let family = family(process.id());
         assert!(process.usage().resident_bytes > 0);
         drop(process);
-        assert!(family.iter().all(|pid| usage(*pid).is_none_or(|usage| usage.resident_bytes == 0)));
+        assert!(family.iter().all(|pid| has_gone(*pid)));
     }
 }

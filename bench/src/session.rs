@@ -23,7 +23,7 @@ use crate::report::{Line, Report};
 use crate::requests::{Choice, Requests};
 use crate::rows::{Ask, Row, Server, Set, Store, Tokens, choose, read};
 use crate::tokens;
-use crate::wrk::{self, Repeated};
+use crate::wrk::{self, ByWrk};
 
 /// What a row takes beside what is measured: starting, tokens, looking at some of them.
 const BETWEEN: Duration = Duration::from_secs(4);
@@ -229,15 +229,16 @@ impl Session {
             self.floor.subject(row.connections)
         };
         let mut subject = subject;
-        let measured = measure(&mut subject, &self.floor, self.lengths, &mut |_, _| Ok(()))?;
-        Ok(Measured { wrk: self.by_wrk(&subject)?, ..measured })
+        let wrk = self.by_wrk(row, &subject)?;
+        measure(&mut subject, &self.floor, self.lengths, wrk, &mut |_, _| Ok(()))
     }
 
     /// The same by wrk, where that is wanted and wrk can do it.
-    fn by_wrk(&self, subject: &Subject<'_>) -> anyhow::Result<Option<Repeated>> {
-        let wanted = self.wrk && wrk::can(subject);
-        let folder = self.folder.path();
-        wanted.then(|| wrk::repeat(subject, &self.floor, self.lengths, folder)).transpose()
+    fn by_wrk(&self, row: &Row, subject: &Subject<'_>) -> anyhow::Result<Option<ByWrk>> {
+        // It asks in turns: it knows no other choice.
+        let can = row.choice == Choice::Uniform && wrk::can(subject);
+        let prepare = || ByWrk::prepare(subject, &self.floor, self.folder.path());
+        (self.wrk && can).then(prepare).transpose()
     }
 
     fn jeton_row(&mut self, row: &Row) -> anyhow::Result<Measured> {
@@ -256,12 +257,12 @@ impl Session {
             }
             bench.refill(requests, count)
         };
-        let measured = measure(&mut subject, &self.floor, lengths, &mut refill)?;
+        let wrk = self.by_wrk(row, &subject)?;
+        let measured = measure(&mut subject, &self.floor, lengths, wrk, &mut refill)?;
         tokens::check(&bench, &measured.bodies)?;
         Ok(Measured {
             fsync: row.durable.then(|| median(&disk)),
             step_us: row.step.map(alone::step).transpose()?,
-            wrk: if row.choice == Choice::Uniform { self.by_wrk(&subject)? } else { None },
             ..measured
         })
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::load::Connections;
 use crate::machine::median;
-use crate::measure::{Floor, GENERATOR_CORE, Lengths, Subject};
+use crate::measure::{Floor, GENERATOR_CORE, Subject};
 use crate::process::output;
 
 /// Sends the requests of a file in turns, and says at the end what came of it. The file has, for each, a line
@@ -48,33 +48,62 @@ pub(crate) fn can(subject: &Subject<'_>) -> bool {
     subject.connections == Connections::Kept && subject.requests.pool().is_some()
 }
 
-/// Asks it by wrk, in turns with the floor.
-///
-/// # Errors
-/// When wrk is missing, or any answer was none or a refusal.
-pub(crate) fn repeat(
-    subject: &Subject<'_>,
-    floor: &Floor,
-    lengths: Lengths,
-    folder: &Path,
-) -> anyhow::Result<Repeated> {
-    let beside = floor.subject(Connections::Kept);
-    let (own_script, floor_script) =
-        (script(subject, folder, "row")?, script(&beside, folder, "floor")?);
-    let (mut own, mut floors) = (Vec::new(), Vec::new());
-    for _ in 0..lengths.rounds {
-        floors.push(once(&beside, &floor_script, lengths.window)?);
-        own.push(once(subject, &own_script, lengths.window)?);
+/// A row and the floor by wrk, in turns with each other and with ours.
+pub(crate) struct ByWrk {
+    own_script: String,
+    floor_script: String,
+    /// Requests per second, and how much of its core the server used.
+    own: Vec<(f64, f64)>,
+    floors: Vec<(f64, f64)>,
+}
+
+impl ByWrk {
+    /// Writes what wrk needs into a folder.
+    ///
+    /// # Errors
+    /// When it cannot be written, or wrk cannot make the requests.
+    pub(crate) fn prepare(
+        subject: &Subject<'_>,
+        floor: &Floor,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let beside = floor.subject(Connections::Kept);
+        Ok(Self {
+            own_script: script(subject, folder, "row")?,
+            floor_script: script(&beside, folder, "floor")?,
+            own: Vec::new(),
+            floors: Vec::new(),
+        })
     }
-    let rates = |runs: &[(f64, f64)]| median(&runs.iter().map(|run| run.0).collect::<Vec<_>>());
-    let busy = |runs: &[(f64, f64)]| median(&runs.iter().map(|run| run.1).collect::<Vec<_>>());
-    Ok(Repeated {
-        per_second: rates(&own),
-        floor_per_second: rates(&floors),
-        share: rates(&own) / rates(&floors),
-        busy: busy(&own),
-        floor_busy: busy(&floors),
-    })
+
+    /// One round of both.
+    ///
+    /// # Errors
+    /// When wrk is missing, or any answer was none or a refusal.
+    pub(crate) fn round(
+        &mut self,
+        subject: &Subject<'_>,
+        beside: &Subject<'_>,
+        window: Duration,
+    ) -> anyhow::Result<()> {
+        self.floors.push(once(beside, &self.floor_script, window)?);
+        self.own.push(once(subject, &self.own_script, window)?);
+        Ok(())
+    }
+
+    /// What came of all rounds.
+    pub(crate) fn found(&self) -> Repeated {
+        let rates = |runs: &[(f64, f64)]| median(&runs.iter().map(|run| run.0).collect::<Vec<_>>());
+        let busy = |runs: &[(f64, f64)]| median(&runs.iter().map(|run| run.1).collect::<Vec<_>>());
+        let ratios = self.own.iter().zip(&self.floors).map(|(own, floor)| own.0 / floor.0);
+        Repeated {
+            per_second: rates(&self.own),
+            floor_per_second: rates(&self.floors),
+            share: median(&ratios.collect::<Vec<_>>()),
+            busy: busy(&self.own),
+            floor_busy: busy(&self.floors),
+        }
+    }
 }
 
 /// Writes the requests and the script that sends them; where the script is.
