@@ -186,22 +186,34 @@ impl Memory {
         const PAGE: u32 = 1000;
         let known_before = self.clients.len() > 0;
         let (mut seen, mut scopes, mut fresh) = (HashSet::new(), HashSet::new(), Vec::new());
-        let mut after: Option<ClientId> = None;
+        let mut page = store.clients(realm, None, PAGE).await?;
         loop {
-            let page = store.clients(realm, after.as_ref(), PAGE).await?;
-            after = page.last().map(|client| client.id.clone());
+            let after = page.last().map(|client| client.id.clone());
             let is_last = page.len() < PAGE as usize;
             if known_before {
                 seen.extend(page.iter().map(|client| client.id.clone()));
             }
-            fresh.extend(page.into_iter().map(|client| self.clients.live(client, &mut scopes)));
-            // All at once where nobody waits for the first of them: that is by far the cheapest.
-            if known_before || is_last {
-                self.clients.put(std::mem::take(&mut fresh));
-            }
+            let next = async {
+                if is_last {
+                    Ok(Vec::new())
+                } else {
+                    store.clients(realm, after.as_ref(), PAGE).await
+                }
+            };
+            // While the store reads on.
+            let take_over = async {
+                let page = page.drain(..);
+                fresh.extend(page.map(|client| self.clients.live(client, &mut scopes)));
+                // All at once where nobody waits for the first of them: that is by far the cheapest.
+                if known_before || is_last {
+                    self.clients.put(std::mem::take(&mut fresh));
+                }
+            };
+            let (next, ()) = tokio::join!(biased; next, take_over);
             if is_last {
                 break;
             }
+            page = next?;
         }
         if known_before {
             self.clients.keep(|id| seen.contains(id));

@@ -100,3 +100,70 @@ impl ById {
 fn place(hash: u64) -> usize {
     usize::try_from(hash >> 40).unwrap_or(0) % ById::TABLES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::CustomClaims;
+    use crate::client::{Client, ClientRole, ClientStatus, Lock};
+    use crate::clock::Time;
+
+    fn live(id: &str, revision: u64) -> Arc<LiveClient> {
+        let client = Client {
+            realm: "main".parse().unwrap(),
+            id: id.parse().unwrap(),
+            name: None,
+            subject: None,
+            status: ClientStatus::Enabled,
+            role: ClientRole::Client,
+            lock: Lock::Open,
+            scope: "read".parse().unwrap(),
+            audiences: Vec::new(),
+            lifetime: None,
+            networks: Vec::new(),
+            authentication: Vec::new(),
+            proof: None,
+            registration: None,
+            claims: CustomClaims::default(),
+            secrets: Vec::new(),
+            created_at: Time::from_seconds(1),
+            changed_at: Time::from_seconds(1),
+            revision,
+        };
+        Arc::new(client.into())
+    }
+
+    fn revision(clients: &ById, id: &str) -> Option<u64> {
+        clients.client(id).map(|live| live.revision)
+    }
+
+    #[test]
+    fn who_was_put_in_is_found_as_put_in_last_and_nobody_else() {
+        let clients = ById::default();
+        assert_eq!(revision(&clients, "client-0"), None);
+        clients.put((0..5000).map(|number| live(&format!("client-{number}"), 1)).collect());
+        clients.put((4000..6000).map(|number| live(&format!("client-{number}"), 2)).collect());
+        assert_eq!(clients.len(), 6000);
+        for number in 0..6000 {
+            let expected = if number < 4000 { 1 } else { 2 };
+            assert_eq!(revision(&clients, &format!("client-{number}")), Some(expected));
+        }
+        assert_eq!(revision(&clients, "client-6000"), None);
+        let mut seen = 0;
+        clients.each(|_| seen += 1);
+        assert_eq!(seen, 6000);
+    }
+
+    #[test]
+    fn who_was_taken_out_is_gone_and_everybody_else_is_there() {
+        let clients = ById::default();
+        clients.put((0..100).map(|number| live(&format!("client-{number}"), 1)).collect());
+        let held = clients.client("client-7");
+        clients.remove("client-7");
+        clients.remove("client-7");
+        clients.remove("nobody");
+        assert_eq!((clients.len(), revision(&clients, "client-7")), (99, None));
+        assert_eq!(revision(&clients, "client-8"), Some(1));
+        assert_eq!(held.map(|live| live.revision), Some(1), "whoever has hold of it goes on");
+    }
+}

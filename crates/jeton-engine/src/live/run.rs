@@ -160,3 +160,31 @@ impl ClientRun {
         !is_noted && self.noted.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_use_is_noted_once_a_minute_for_each_secret() {
+        let run = ClientRun::default();
+        let minute = |minute: i64| Time::from_seconds(1_700_000_040 + minute * 60);
+        assert!(run.note_use(0, minute(0)));
+        assert!(!run.note_use(0, minute(0)));
+        assert!(run.note_use(7, minute(0)));
+        assert!(!run.note_use(8, minute(0)), "no client has so many");
+        assert!(!run.handed_on().note_use(7, minute(0)), "also after a change of something else");
+        assert!(run.note_use(0, minute(1)));
+        assert!(run.note_use(7, minute(1)));
+    }
+
+    #[test]
+    fn what_is_counted_outlives_a_change_and_is_not_made_before_it_is_needed() {
+        let run = ClientRun::default();
+        assert!(run.known_counters().is_none());
+        run.counters().also_for.fetch_add(1, Ordering::Relaxed);
+        let after = run.handed_on();
+        after.counters().also_for.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(run.counters().also_for.load(Ordering::Relaxed), 2);
+    }
+}

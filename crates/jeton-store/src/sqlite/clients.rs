@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use jeton_engine::claims::CustomClaims;
 use jeton_engine::client::{
     Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest, SecretUse,
 };
@@ -18,12 +17,10 @@ use super::trouble::{Trouble, integer, is_duplicate};
 use super::{changes, events, tokens};
 use crate::kept::{CLIENT_STATUSES, ROLES, list_text};
 
-/// A client, as [`read`] wants it: what all have, whether it is like most, and what few have.
-pub(super) const COLUMNS: &str = "realm, id, scope, created_at, changed_at, revision, \
-    status = 'enabled' AND role = 'client' AND lock = 'open' AND coalesce(name, subject, audiences, \
-    lifetime_seconds, networks, authentication, claims, proof, registration) IS NULL AS is_usual, \
-    name, subject, status, role, lock, locked_until, audiences, lifetime_seconds, networks, \
-    authentication, claims, proof, registration";
+/// A client, as [`read`] wants it.
+pub(super) const COLUMNS: &str = "realm, id, name, subject, status, role, lock, locked_until, scope, \
+    audiences, lifetime_seconds, networks, authentication, claims, proof, registration, \
+    created_at, changed_at, revision";
 
 /// A secret, as [`read_secret`] wants it.
 pub(super) const SECRET_COLUMNS: &str =
@@ -281,37 +278,15 @@ fn told(
 pub(super) fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> {
     let mut columns = Columns::new("client", row);
     columns.skip();
-    let usual = Client {
+    Ok(Client {
         realm: realm.clone(),
         id: columns.parsed()?,
-        scope: columns.parsed()?,
-        created_at: columns.time()?,
-        changed_at: columns.time()?,
-        revision: columns.natural()?,
-        status: ClientStatus::Enabled,
-        role: ClientRole::Client,
-        lock: Lock::Open,
-        name: None,
-        subject: None,
-        audiences: Vec::new(),
-        lifetime: None,
-        networks: Vec::new(),
-        authentication: Vec::new(),
-        claims: CustomClaims::default(),
-        proof: None,
-        registration: None,
-        secrets: Vec::new(),
-    };
-    // All clients are read at every start, and most have nothing of the rest.
-    if columns.value()? {
-        return Ok(usual);
-    }
-    Ok(Client {
         name: columns.value()?,
         subject: columns.parsed_if_any()?,
         status: columns.one_of(CLIENT_STATUSES)?,
         role: columns.one_of(ROLES)?,
         lock: read_lock(&mut columns)?,
+        scope: columns.parsed()?,
         audiences: columns.list()?,
         lifetime: columns
             .value::<Option<u32>>()?
@@ -321,7 +296,10 @@ pub(super) fn read(row: &Row<'_>, realm: &RealmName) -> Result<Client, Trouble> 
         claims: columns.parsed_if_any()?.unwrap_or_default(),
         proof: columns.parsed_if_any()?.map(Box::new),
         registration: columns.parsed_if_any()?.map(Box::new),
-        ..usual
+        secrets: Vec::new(),
+        created_at: columns.time()?,
+        changed_at: columns.time()?,
+        revision: columns.natural()?,
     })
 }
 
