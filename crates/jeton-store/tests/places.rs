@@ -138,27 +138,3 @@ async fn the_place_of_a_token_goes_with_it() {
     assert_eq!(written(&path), (12, 2));
     assert!(has(&store, 20).await && has(&store, 21).await && !has(&store, 9).await);
 }
-
-#[tokio::test]
-async fn tokens_of_an_older_schema_are_found() {
-    let (_directory, path) = place();
-    let store = open(&path, 1_000);
-    for number in 0..20 {
-        keep(&store, number).await;
-    }
-    store.close().await;
-    let (_, places) = include_str!("../migrations/sqlite/0002_proof.sql")
-        .split_once("DROP INDEX token_digest;")
-        .unwrap();
-    let connection = Connection::open(&path).unwrap();
-    connection
-        .execute_batch("DROP TRIGGER token_gone; DROP TABLE token_place; DROP TABLE token_placed")
-        .unwrap();
-    connection.execute_batch(places).unwrap();
-    drop(connection);
-    assert_eq!(written(&path), (20, 20));
-    let store = open(&path, 1_000);
-    for number in 0..20 {
-        assert!(has(&store, number).await, "{number}");
-    }
-}

@@ -112,6 +112,9 @@ impl Writer {
         let mut jobs = Vec::new();
         while self.waiting.blocking_recv_many(&mut jobs, self.settings.batch_max.max(1)) > 0 {
             self.serve(&mut jobs);
+            // Where every core is busy, those who were answered and those who are about to ask come first:
+            // then the next commit is for all of them and not for the few that asked during this one.
+            thread::yield_now();
         }
         if let Some((commits, thread)) = self.checkpointer.take() {
             drop(commits);
@@ -240,14 +243,10 @@ impl<'c> Inserts<'c> {
     /// Says how many: not the one that is there already, and none after it.
     fn keep_together(&mut self, jobs: &[Job]) -> Result<usize, Trouble> {
         let Some(jobs) = jobs.get(..tokens::TOGETHER) else { return Ok(0) };
-        let token = |job| match job {
-            &Job { write: Write::KeepToken(ref kept), .. } if kept.1.is_none() => Some(&kept.0),
-            _ => None,
-        };
-        if !jobs.iter().all(|job| token(job).is_some()) {
+        if !jobs.iter().all(|job| token_alone(job).is_some()) {
             return Ok(0);
         }
-        tokens::keep_with(self.connection, &mut self.tokens, jobs.iter().filter_map(token))
+        tokens::keep_with(self.connection, &mut self.tokens, jobs.iter().filter_map(token_alone))
     }
 
     /// Keeps a token without a savepoint, which would cost as much again: when the first statement
@@ -260,6 +259,14 @@ impl<'c> Inserts<'c> {
             events::keep_with(&mut self.event, event)?;
         }
         Ok(Ok(1))
+    }
+}
+
+/// The token that is all of a job.
+fn token_alone(job: &Job) -> Option<&TokenRecord> {
+    match &job.write {
+        Write::KeepToken(kept) if kept.1.is_none() => Some(&kept.0),
+        _ => None,
     }
 }
 

@@ -99,6 +99,33 @@ fn an_older_database_is_copied_and_migrated() {
 }
 
 #[test]
+fn tokens_of_the_first_schema_keep_their_numbers_and_are_found_by_their_digests() {
+    let (_directory, path) = place();
+    let first = open(&path, MIGRATIONS.get(..1).unwrap()).unwrap();
+    first
+        .execute_batch(
+            "INSERT INTO token (realm, id, digest, format, client_id, subject, scope, issued_at) \
+             VALUES ('main', 'a', unhex(hex(zeroblob(31)) || '01'), 'stored', 'c', 'c', '', 7), \
+             ('main', 'b', unhex('ff' || hex(zeroblob(31))), 'stored', 'c', 'c', 'read', 8), \
+             ('main', 'c', zeroblob(32), 'stored', 'c', 'c', '', 9); \
+             DELETE FROM token WHERE id <> 'b'",
+        )
+        .unwrap();
+    drop(first);
+    let connection = open(&path, MIGRATIONS).unwrap();
+    let places = "SELECT p.seq, t.id, t.scope, t.issued_at, through, hex(key) FROM token_place AS p \
+        JOIN token AS t ON t.seq = p.seq, token_placed";
+    let of_b = connection.query_row(places, [], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    });
+    let key = "FF00000000000000".to_owned();
+    assert_eq!(of_b, Ok((2, "b".to_owned(), "read".to_owned(), 8, 2, key)));
+    let next = "INSERT INTO token (realm, id, digest, format, client_id, subject, scope, issued_at) \
+        VALUES ('main', 'd', zeroblob(32), 'stored', 'c', 'c', '', 9) RETURNING seq";
+    assert_eq!(connection.query_row(next, [], |row| row.get(0)), Ok(4));
+}
+
+#[test]
 fn a_newer_database_is_refused_and_left_alone() {
     let (directory, path) = place();
     drop(open(&path, &[FIRST, SECOND]).unwrap());
