@@ -181,9 +181,10 @@ impl SqliteStore {
     /// Writes what waits, moves everything into the database's one file and ends the writer. Later
     /// calls are answered with [`StoreError::Unreachable`].
     pub async fn close(&self) {
-        self.queue.write().take();
+        // Before the writer ends: only a connection that may write can take the log away with it.
         self.readers.close();
         self.watcher.close();
+        self.queue.write().take();
         // Whoever comes second waits here until the first is done.
         let mut writer = self.writer.lock().await;
         if let Some(thread) = writer.take() {
