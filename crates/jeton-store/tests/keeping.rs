@@ -31,17 +31,14 @@ use tempfile::TempDir;
 
 #[path = "keeping/damage.rs"]
 mod damage;
+#[path = "sqlite/place.rs"]
+mod place;
 #[path = "conformance/sample.rs"]
 #[expect(dead_code, reason = "these tests need only some of the samples")]
 mod sample;
 
+use place::place;
 use sample::{client, event, key, main, secret, token};
-
-fn place() -> (TempDir, PathBuf) {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("jeton.db");
-    (directory, path)
-}
 
 fn open(path: &Path) -> Arc<SqliteStore> {
     SqliteStore::open(&Location::File(path.to_owned()), SqliteSettings::default()).unwrap()

@@ -2,26 +2,22 @@
 //! process or by another, or moved there from an older schema.
 #![expect(clippy::unwrap_used, reason = "a test may assume")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jeton_engine::event::EventKind;
 use jeton_engine::store::{Horizon, Store as _};
 use jeton_store::{Location, SqliteSettings, SqliteStore, examine};
 use rusqlite::Connection;
-use tempfile::TempDir;
 
+#[path = "sqlite/place.rs"]
+mod place;
 #[path = "conformance/sample.rs"]
 #[expect(dead_code, reason = "these tests need only some of the samples")]
 mod sample;
 
+use place::place;
 use sample::{at, event, main, token};
-
-fn place() -> (TempDir, PathBuf) {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("jeton.db");
-    (directory, path)
-}
 
 fn open(path: &Path, unplaced_max: usize) -> Arc<SqliteStore> {
     let settings = SqliteSettings { unplaced_max, ..SqliteSettings::default() };

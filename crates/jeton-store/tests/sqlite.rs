@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may assume")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +11,17 @@ use jeton_engine::event::EventKind;
 use jeton_engine::store::{Change, Changed, Revision, Store, StoreError, TokenFilter};
 use jeton_store::{Location, SqliteSettings, SqliteStore};
 use rusqlite::Connection;
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+#[path = "sqlite/place.rs"]
+mod place;
 #[path = "conformance/sample.rs"]
 #[expect(dead_code, reason = "these tests need only some of the samples")]
 mod sample;
 
+use place::place;
 use sample::{client, event, id, main, secret, token};
-
-fn place() -> (TempDir, PathBuf) {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("jeton.db");
-    (directory, path)
-}
 
 fn open(path: &Path, settings: SqliteSettings) -> Arc<SqliteStore> {
     SqliteStore::open(&Location::File(path.to_owned()), settings).unwrap()
