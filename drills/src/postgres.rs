@@ -39,11 +39,16 @@ impl Postgres {
         })
     }
 
-    /// Makes an empty database and gives its URL.
+    /// Makes an empty database and gives its URL. A drill that broke before this one may have left
+    /// PostgreSQL stopped.
     ///
     /// # Errors
     /// When the database cannot be made.
     pub(crate) async fn database(&self, name: &str) -> Result<String> {
+        let data = self.directory.join("data").display().to_string();
+        if self.run("pg_ctl", &["--pgdata", &data, "status"]).await.is_err() {
+            self.start().await?;
+        }
         let port = self.port.to_string();
         let connect = ["--host", "127.0.0.1", "--username", "jeton", "--port", &port];
         self.run("dropdb", &[&connect[..], &["--if-exists", "--force", name]].concat()).await?;

@@ -59,7 +59,7 @@ impl Scene {
 
     /// Asks every server what it has to say while the database is away.
     async fn ask_while_away(&mut self, number: u64, findings: &mut Findings) -> Result<()> {
-        let known = self.oracle.held(&mut self.chance).context("no token was issued")?;
+        let known = self.oracle.held(&mut self.chance).context("no token holds for certain")?;
         for node in &self.nodes {
             let asked = (node, &*self.cast);
             let mut probe = Probe::new(asked, self.chance.branch(1000 + number), findings);

@@ -75,7 +75,7 @@ impl Scene {
 
     /// Asks those that are cut off what they have to say.
     async fn ask_while_cut(&mut self, cut: &[usize], findings: &mut Findings) -> Result<()> {
-        let known = self.oracle.held(&mut self.chance).context("no token was issued")?;
+        let known = self.oracle.held(&mut self.chance).context("no token holds for certain")?;
         for node in self.nodes.iter().filter(|node| cut.contains(&node.number)) {
             let chance = Chance::new(self.chance.number());
             let mut probe = Probe::new((node, &self.cast), chance, findings);
