@@ -2,9 +2,8 @@
 
 use std::sync::LazyLock;
 
-use jeton_jose::json::is_plain;
+use jeton_jose::json::Object;
 use jeton_jose::{SigningKey, base64url};
-use serde_json::Value;
 
 use crate::clock::{Random, Time};
 use crate::confirmation::{CNF, Confirmation};
@@ -113,7 +112,7 @@ fn claims(claims: &[(String, ClaimValue)], grant: &Grant<'_>) -> Vec<u8> {
                     object.string(name, client_name);
                 }
             }
-            ClaimValue::Audience => object.audiences(name, grant.audiences),
+            ClaimValue::Audience => object.one_or_several(name, grant.audiences),
             ClaimValue::Scope => {
                 if !grant.scope.is_empty() {
                     object.string(name, &grant.scope.to_string());
@@ -141,71 +140,4 @@ fn claims(claims: &[(String, ClaimValue)], grant: &Grant<'_>) -> Vec<u8> {
         object.value(CNF, &confirmation);
     }
     object.end()
-}
-
-/// A compact JSON object, written member by member.
-struct Object(Vec<u8>);
-
-impl Object {
-    fn new(capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity);
-        bytes.push(b'{');
-        Self(bytes)
-    }
-
-    fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        self.text(name);
-        self.0.push(b':');
-    }
-
-    fn json(&mut self, value: &impl serde::Serialize) {
-        // Writing text, numbers and JSON values into memory has no way to fail.
-        let written = serde_json::to_writer(&mut self.0, value);
-        debug_assert!(written.is_ok());
-    }
-
-    /// A text in quotes. Nearly every one can stand there as it is, which is quickly seen.
-    fn text(&mut self, text: &str) {
-        if !is_plain(text) {
-            return self.json(&text);
-        }
-        self.0.push(b'"');
-        self.0.extend_from_slice(text.as_bytes());
-        self.0.push(b'"');
-    }
-
-    fn string(&mut self, name: &str, text: &str) {
-        self.name(name);
-        self.text(text);
-    }
-
-    fn number(&mut self, name: &str, number: i64) {
-        self.name(name);
-        self.json(&number);
-    }
-
-    fn value(&mut self, name: &str, value: &Value) {
-        self.name(name);
-        self.json(value);
-    }
-
-    /// One audience is a string, several are an array (RFC 7519 section 4.1.3).
-    fn audiences(&mut self, name: &str, audiences: &[&str]) {
-        match audiences {
-            [] => {}
-            [one] => self.string(name, one),
-            several => {
-                self.name(name);
-                self.json(&several);
-            }
-        }
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.push(b'}');
-        self.0
-    }
 }

@@ -1,4 +1,5 @@
-//! Strict JSON: one object, UTF-8, nothing after it, and no member twice at any depth.
+//! Strict JSON: one object, UTF-8, nothing after it, and no member twice at any depth. Read here, written
+//! by [`Object`].
 //!
 //! RFC 7515 section 4 and RFC 7519 section 4 leave a choice for repeated members: refuse, or take
 //! the last. Two readers that choose differently read two different tokens, so we refuse.
@@ -7,6 +8,10 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+mod object;
+
+pub use object::Object;
 
 /// The object that these bytes are.
 ///
@@ -23,10 +28,24 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrictObject> {
 
 /// Whether a text can stand between the quotes of a JSON string as it is (RFC 8259 section 7).
 ///
-/// Every byte is looked at, whatever the ones before it were: so many can be looked at at once.
+/// Every byte is looked at, whatever the ones before it were, and eight of them at once.
 pub fn is_plain(text: &str) -> bool {
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
     let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    !text.bytes().fold(false, |found, byte| found | special(byte))
+    let in_words =
+        words.iter().fold(0, |found, word| found | special_in(u64::from_ne_bytes(*word)));
+    in_words == 0 && !rest.iter().fold(false, |found, byte| found | special(*byte))
+}
+
+/// Not zero if one of eight bytes is a control character, a quotation mark or a backslash.
+const fn special_in(word: u64) -> u64 {
+    /// Not zero if one of the bytes is below `bound`, which is at most 128.
+    const fn below(word: u64, bound: u8) -> u64 {
+        word.wrapping_sub(EACH * bound as u64) & !word & (EACH * 0x80)
+    }
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let (quotation, backslash) = (word ^ (EACH * b'"' as u64), word ^ (EACH * b'\\' as u64));
+    below(word, 0x20) | below(quotation, 1) | below(backslash, 1)
 }
 
 fn value(bytes: &[u8]) -> Result<Value, NotStrictObject> {
@@ -128,6 +147,25 @@ mod tests {
         assert_eq!(members.keys().collect::<Vec<_>>(), ["b", "a", "e"]);
         assert_eq!(members["a"][0]["d"], -1.5);
         assert_eq!(members["e"], "é");
+    }
+
+    #[test]
+    fn a_text_is_plain_unless_one_of_its_bytes_must_be_escaped_wherever_it_stands() {
+        for byte in 0..=0x7f_u8 {
+            let must_be_escaped = byte < 0x20 || byte == b'"' || byte == b'\\';
+            for length in 1..=17 {
+                for at in 0..length {
+                    for around in ["a", "~", " ", "\u{7f}"] {
+                        let mut text = around.repeat(length).into_bytes();
+                        text[at] = byte;
+                        let text = String::from_utf8(text).unwrap();
+                        assert_eq!(is_plain(&text), !must_be_escaped, "{text:?}");
+                    }
+                }
+            }
+        }
+        assert!(is_plain("") && is_plain("é\u{10ffff}\u{80} !#[]"));
+        assert!(!is_plain("é\u{10ffff}\u{80}\""));
     }
 
     #[test]
