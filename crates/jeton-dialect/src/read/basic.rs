@@ -3,6 +3,8 @@
 //! RFC 6749 form-encodes identifier and secret before they are joined; half of the clients in the
 //! wild do not. So the form-decoded reading comes first and the raw one second, when it differs.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -21,8 +23,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Credentials from the header, in the preferred order of their readings.
-pub(super) struct Basic(SmallVec<[Pair; 2]>);
+/// Credentials from the header: `user-id:password`, with an identifier and no control characters.
+pub(super) struct Basic {
+    text: Zeroizing<String>,
+    /// The form-decoded reading, where it is another.
+    decoded: Option<Pair>,
+}
 
 struct Pair {
     client_id: String,
@@ -53,29 +59,45 @@ impl Basic {
         let text = Zeroizing::new(String::from_utf8(bytes).unwrap_or_else(|not_utf8| {
             not_utf8.as_bytes().iter().map(|byte| char::from(*byte)).collect()
         }));
-        if text.chars().any(char::is_control) {
+        if has_control(&text) {
             return None;
         }
         let (client_id, secret) = text.split_once(':').filter(|(id, _)| !id.is_empty())?;
-        let mut pairs = SmallVec::new();
-        let decode = |text: &str| form::decode(text.as_bytes()).map(std::borrow::Cow::into_owned);
-        if let (Some(id), Some(decoded)) = (decode(client_id), decode(secret).map(Zeroizing::new))
-            && (id != client_id || **decoded != *secret)
-            && !id.chars().chain(decoded.chars()).any(char::is_control)
-        {
-            pairs.push(Pair { client_id: id, secret: decoded });
-        }
-        let secret = Zeroizing::new(secret.to_owned());
-        pairs.push(Pair { client_id: client_id.to_owned(), secret });
-        Some(Self(pairs))
+        let decoded = Pair::decoded(client_id, secret);
+        Some(Self { text, decoded })
     }
 
-    /// The readings; only those of this client when it is named elsewhere too.
+    /// The readings, the preferred one first; only those of this client when it is named elsewhere too.
     pub(super) fn readings(&self, client_id: Option<&str>) -> SmallVec<[Reading<'_>; 2]> {
-        let matching = self
-            .0
-            .iter()
-            .filter(|pair| client_id.is_none_or(|client_id| pair.client_id == client_id));
-        matching.map(|pair| Reading { client_id: &pair.client_id, secret: &pair.secret }).collect()
+        let decoded =
+            self.decoded.as_ref().map(|Pair { client_id, secret }| Reading { client_id, secret });
+        let raw =
+            self.text.split_once(':').map(|(client_id, secret)| Reading { client_id, secret });
+        let all = decoded.into_iter().chain(raw);
+        all.filter(|reading| client_id.is_none_or(|named| reading.client_id == named)).collect()
     }
+}
+
+impl Pair {
+    /// What the two parts say as forms, where that is something else, and without control characters.
+    fn decoded(client_id: &str, secret: &str) -> Option<Self> {
+        let (client_id, secret) =
+            (form::decode(client_id.as_bytes())?, form::decode(secret.as_bytes())?);
+        if let (Cow::Borrowed(_), Cow::Borrowed(_)) = (&client_id, &secret) {
+            return None;
+        }
+        let secret = Zeroizing::new(secret.into_owned());
+        if has_control(&client_id) || has_control(&secret) {
+            return None;
+        }
+        Some(Self { client_id: client_id.into_owned(), secret })
+    }
+}
+
+/// Whether any character is a control character. Every byte is looked at first, whatever the ones before
+/// it were, because so many can be looked at at once; nearly always they are all printable ASCII.
+fn has_control(text: &str) -> bool {
+    let unclear = |byte: u8| !(0x20..=0x7e).contains(&byte);
+    text.bytes().fold(false, |found, byte| found | unclear(byte))
+        && text.chars().any(char::is_control)
 }
