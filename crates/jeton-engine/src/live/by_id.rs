@@ -2,11 +2,12 @@
 //! and a change puts a new table in the place of one. So an entry costs about twelve bytes, and a change
 //! the copy of a thousandth of the entries.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
+use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use crate::live::client::LiveClient;
@@ -15,6 +16,8 @@ type Table = HashTable<Arc<LiveClient>>;
 
 /// Clients by identifier. Changes must come one after the other.
 pub(super) struct ById {
+    /// Operators and we choose identifiers, callers only which of them to ask for: the hash need not resist
+    /// anybody.
     hasher: RandomState,
     tables: Box<[ArcSwapOption<Table>]>,
     len: AtomicUsize,
@@ -23,7 +26,7 @@ pub(super) struct ById {
 impl Default for ById {
     fn default() -> Self {
         let tables = (0..Self::TABLES).map(|_| ArcSwapOption::empty()).collect();
-        Self { hasher: RandomState::new(), tables, len: AtomicUsize::new(0) }
+        Self { hasher: RandomState::default(), tables, len: AtomicUsize::new(0) }
     }
 }
 
