@@ -16,7 +16,6 @@ use jeton_dialect::Answer;
 use jeton_engine::engine::Engine;
 use jeton_engine::error::Fault;
 use jeton_engine::request::AuthenticationMethod;
-use tokio::sync::Semaphore;
 
 use crate::config::{RealmConfig, Server};
 
@@ -34,6 +33,7 @@ mod metadata;
 mod mistakes;
 mod original;
 pub(crate) mod peer;
+mod places;
 mod proof;
 mod question;
 mod refusal;
@@ -50,6 +50,7 @@ use endpoint::Endpoint;
 use listener::{Answers, ListenerLimits};
 use mistakes::Mistakes;
 use peer::Peer;
+use places::Places;
 use route::{Found, Path, Routes, Site};
 use token::{After, Told};
 use tokio::time::Instant;
@@ -64,8 +65,7 @@ pub(crate) struct Front {
     trusted_proxies: Vec<IpNet>,
     certificate_header: Option<CertificateHeader>,
     body: BodyLimits,
-    in_flight: Semaphore,
-    in_flight_max: usize,
+    in_flight: Places,
     mistakes: Mistakes,
     /// Requests that belong to no realm.
     of_nobody: Meter,
@@ -86,8 +86,7 @@ impl Front {
             trusted_proxies: server.trusted_proxies.clone(),
             certificate_header: server.certificate_header.clone(),
             body: BodyLimits { bytes_max: server.body_bytes_max, timeout: server.body_timeout },
-            in_flight: Semaphore::new(server.requests_in_flight_max),
-            in_flight_max: server.requests_in_flight_max,
+            in_flight: Places::new(server.requests_in_flight_max),
             mistakes: Mistakes::default(),
             of_nobody: Meter::default(),
         })
@@ -112,8 +111,7 @@ impl Front {
 
     /// How many requests are being decided right now, and how many may be at most.
     pub(crate) fn in_flight(&self) -> (usize, usize) {
-        let free = self.in_flight.available_permits();
-        (self.in_flight_max.saturating_sub(free), self.in_flight_max)
+        self.in_flight.read()
     }
 
     /// Where a request belongs.

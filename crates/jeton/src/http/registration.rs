@@ -47,7 +47,7 @@ pub(crate) async fn answer(
     let body = body::take(body, front.body).await;
     let after = if body.is_ok() { After::Keep } else { After::Close };
     let asked = Asked { front, site, asker: &asker, head: &head };
-    let Ok(_place) = front.in_flight.try_acquire() else {
+    let Some(_place) = front.in_flight.take() else {
         return (asked.fail(Fault::Overloaded), after);
     };
     let own = format!("{}{REGISTER}/", site.prefix());

@@ -47,7 +47,7 @@ pub(crate) async fn answer(
     let after = if body.is_ok() { After::Keep } else { After::Close };
 
     // Taken only now: a caller that is slow to send must not keep others from being answered.
-    let Ok(_place) = front.in_flight.try_acquire() else {
+    let Some(_place) = front.in_flight.take() else {
         let decision = front.engine.fail(realm, &mount.terms, asker.caller(), Fault::Overloaded);
         let answer = mount.dialect.write(&decision, &head.headers);
         return Ok(Told { answer, after, outcome: Outcome::Failed });
