@@ -13,7 +13,7 @@ use crate::clock::Time;
 use crate::confirmation::{CNF, Confirmation};
 use crate::engine::Engine;
 use crate::error::Fault;
-use crate::issue::{digest_of_text, digest_of_token};
+use crate::issue::{digest_of, digest_of_token};
 use crate::live::{KeyMark, LiveClient, Memory, RealmState};
 use crate::name::ClientId;
 use crate::realm::proving::Profile;
@@ -79,14 +79,14 @@ impl Engine {
     pub async fn check(
         &self,
         state: &RealmState,
-        token: &str,
+        token: &[u8],
     ) -> Result<Option<ActiveToken>, Fault> {
         if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
             return Ok(None);
         }
         // Of the whole string: a signature that nobody has checked must not find what was said
         // of the same token with the right one.
-        let whole = digest_of_text(token);
+        let whole = digest_of(token);
         let memory = &state.memory;
         let says = match memory.said.get(&whole) {
             Some(says) => {
@@ -107,8 +107,9 @@ impl Engine {
     }
 
     /// Finds out what a token says that was never seen before.
-    async fn read_anew(&self, state: &RealmState, token: &str) -> Result<Option<Says>, Fault> {
+    async fn read_anew(&self, state: &RealmState, token: &[u8]) -> Result<Option<Says>, Fault> {
         state.memory.counts.checked.miss();
+        let Ok(token) = std::str::from_utf8(token) else { return Ok(None) };
         if token.starts_with(sealed::PREFIX)
             && let Some(claims) = state.memory.sealing.open(token)
         {

@@ -50,7 +50,7 @@ pub(crate) struct Proven {
 pub(crate) fn prove(
     deciding: &Deciding<'_>,
     presented: PresentedProof<'_>,
-    access_token: Option<&str>,
+    access_token: Option<&[u8]>,
 ) -> Result<Proven, Reason> {
     let profile = deciding.realm.realm().proving.profile;
     let proof = Proof::read(presented.proof, profile.algorithms())?;
@@ -99,8 +99,8 @@ fn holds_until(deciding: &Deciding<'_>, proof: &Proof) -> Result<Time, Reason> {
 }
 
 /// What `ath` must be (section 4.2).
-fn digest_of(token: &str) -> String {
-    base64url::encode(digest(&SHA256, token.as_bytes()))
+fn digest_of(token: &[u8]) -> String {
+    base64url::encode(digest(&SHA256, token))
 }
 
 impl Engine {

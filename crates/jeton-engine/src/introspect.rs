@@ -23,15 +23,13 @@ pub struct Introspected {
     pub caller: Arc<LiveClient>,
     /// The token; `None` when it does not hold, or is none of the caller's business.
     pub token: Option<ActiveToken>,
-    /// Whether the token is for another resource server, and not for the caller.
-    for_another: bool,
 }
 
 impl Introspected {
     /// What a signed answer may tell: only of a token that the caller is meant to consume (RFC 9701
     /// section 5).
-    pub fn for_caller(&self) -> Option<&ActiveToken> {
-        self.token.as_ref().filter(|_| !self.for_another)
+    pub fn for_caller(&self, realm: &RealmState) -> Option<&ActiveToken> {
+        self.token.as_ref().filter(|token| !is_for_another(realm, &self.caller, token))
     }
 }
 
@@ -60,15 +58,13 @@ async fn introspect(
     let reach = &deciding.engine.reach;
     reach.vouch()?;
     let caller = known_caller(deciding, question).await?;
-    let token = deciding.engine.check(deciding.realm, question.token).await?;
+    let token = deciding.engine.check(deciding.realm, question.token.as_bytes()).await?;
     let theirs = |token: &ActiveToken| {
         caller.role == ClientRole::ResourceServer || token.client.id == caller.id
     };
     let token = token.filter(|token| theirs(token) && token.may_be_used(deciding.realm));
-    let for_another =
-        token.as_ref().is_some_and(|token| is_for_another(deciding.realm, &caller, token));
     reach.vouch()?;
-    Ok(Introspected { token, for_another, caller })
+    Ok(Introspected { token, caller })
 }
 
 /// Whether the audiences name a resource server of the realm by its identifier, and not the caller.

@@ -116,12 +116,12 @@ pub(crate) fn digest_of_token(token: &str, format: TokenFormat) -> TokenDigest {
         TokenFormat::Jwt => token.rsplit_once('.').map_or(token, |(signed, _)| signed),
         TokenFormat::Stored | TokenFormat::Sealed => token,
     };
-    digest_of_text(known_by)
+    digest_of(known_by.as_bytes())
 }
 
-/// SHA-256 of a text.
-pub(crate) fn digest_of_text(text: &str) -> TokenDigest {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    bytes
+/// SHA-256.
+pub(crate) fn digest_of(bytes: &[u8]) -> TokenDigest {
+    let mut digested = [0; 32];
+    digested.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    digested
 }

@@ -38,7 +38,7 @@ async fn revoke(deciding: &Deciding<'_>, question: &TokenQuestion<'_>) -> Result
     // Also of a token that does not hold: perhaps it does, and memory has not heard of it.
     engine.reach.keep()?;
     let caller = known_caller(deciding, question).await?;
-    let Some(token) = engine.check(realm, question.token).await? else {
+    let Some(token) = engine.check(realm, question.token.as_bytes()).await? else {
         return Ok(());
     };
     if token.client.id != caller.id {

@@ -45,7 +45,7 @@ fn assert_away<T>(answered: &Answered<T>) {
 
 async fn passes(stage: &Stage, token: &str) -> Result<(), Error> {
     let requirement = Requirement { scope: Scope::default(), audiences: Vec::new() };
-    let access = Access { scheme: Scheme::Bearer, token, requirement };
+    let access = Access { scheme: Scheme::Bearer, token: token.as_bytes(), requirement };
     let source: std::net::IpAddr = "192.0.2.7".parse().unwrap();
     let caller = Caller::from(source);
     stage.engine.verify(&stage.state(), &terms(), caller, &access).await.map(drop)

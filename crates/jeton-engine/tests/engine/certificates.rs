@@ -423,7 +423,8 @@ async fn a_bound_token_passes_a_gateway_with_its_certificate_alone() {
     let issued = ask(&stage, "orders", Some(&certificate)).await.outcome.unwrap();
     let verify = async |shown, scheme| {
         let token = issued.access_token.reveal();
-        let access = Access { scheme, token, requirement: Requirement::default() };
+        let access =
+            Access { scheme, token: token.as_bytes(), requirement: Requirement::default() };
         let verified = stage.engine.verify(&stage.state(), &terms(), caller(shown), &access).await;
         match verified {
             Ok(_) => None,

@@ -102,7 +102,7 @@ async fn bearer_tokens_from_before_the_profile_are_of_no_use_any_more() {
             stage.reconfigure(|realm| realm.proving.profile = profile).await;
             let (state, terms) = (stage.state(), terms());
             let (scheme, requirement) = (Scheme::Bearer, Requirement::default());
-            let access = Access { scheme, token: token.reveal(), requirement };
+            let access = Access { scheme, token: token.reveal().as_bytes(), requirement };
             let refused = match stage.engine.verify(&state, &terms, caller, &access).await {
                 Ok(_) => None,
                 Err(Error::Refusal(refusal)) => Some(refusal.reason),

@@ -194,7 +194,7 @@ async fn passes(stage: &Stage, token: &str, proof: &str, scope: &str) -> Result<
     let source: std::net::IpAddr = "192.0.2.1".parse().unwrap();
     let caller = Caller { dpop, ..source.into() };
     let requirement = Requirement { scope: scope.parse().unwrap(), audiences: Vec::new() };
-    let access = Access { scheme: Scheme::Dpop, token, requirement };
+    let access = Access { scheme: Scheme::Dpop, token: token.as_bytes(), requirement };
     match stage.engine.verify(&stage.state(), &terms(), caller, &access).await {
         Ok(_) => Ok(()),
         Err(Error::Refusal(refusal)) => Err(refusal.reason),

@@ -195,7 +195,7 @@ impl Stage {
     }
 
     pub(crate) async fn check(&self, token: &str) -> Option<ActiveToken> {
-        self.engine.check(&self.state(), token).await.unwrap()
+        self.engine.check(&self.state(), token.as_bytes()).await.unwrap()
     }
 
     pub(crate) async fn holds(&self, token: &str) -> bool {

@@ -16,6 +16,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -72,7 +73,7 @@ pub(crate) async fn answer(
         Ok(proof) => proof,
         Err(reason) => return asked.refuse(&reason.into(), &demand, original),
     };
-    let Ok(_place) = front.in_flight.try_acquire() else {
+    let Some(_place) = front.in_flight.take() else {
         return asked.refuse(&Fault::Overloaded.into(), &demand, original);
     };
     let caller = asked.caller(proof.as_ref());
@@ -332,7 +333,7 @@ fn behind_path<'a>(site: &Site, request: &'a Request<Incoming>) -> Option<&'a st
 
 enum Presented<'a> {
     Nothing,
-    Token(Scheme, &'a str),
+    Token(Scheme, &'a [u8]),
     Twice,
 }
 
@@ -361,34 +362,58 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
     let is_this = |known: &Scheme| scheme.eq_ignore_ascii_case(known.name().as_bytes());
     let Some(scheme) = known.into_iter().find(is_this) else { return Presented::Nothing };
     // An empty token, like one that is no text, does not hold: no more needs to be said of it.
-    Presented::Token(scheme, std::str::from_utf8(token.trim_ascii()).unwrap_or_default())
+    Presented::Token(scheme, token.trim_ascii())
 }
+
+/// A yes whose caller nobody has named yet. Copied for each answer, so that the names need not be hashed.
+static NOBODY: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let mut headers = HeaderMap::with_capacity(5);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    for name in [CLIENT_ID, SUBJECT, SCOPE, TOKEN_ID] {
+        headers.insert(name, HeaderValue::from_static(""));
+    }
+    headers
+});
 
 fn passes(token: &ActiveToken, yes: StatusCode) -> Response<Full<Bytes>> {
     let says = &token.says;
+    let mut headers = NOBODY.clone();
+    for (name, value) in &mut headers {
+        if *name == CLIENT_ID {
+            *value = encoded(says.client_id.as_str());
+        } else if *name == SUBJECT {
+            *value = encoded(&says.subject);
+        } else if *name == TOKEN_ID {
+            *value = encoded(says.id.as_deref().unwrap_or_default());
+        } else if *name == SCOPE {
+            *value = as_it_is(says.scope.as_str());
+        }
+    }
     let mut response = Response::new(Full::default());
     *response.status_mut() = yes;
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, NO_STORE);
-    headers.insert(CLIENT_ID, encoded(says.client_id.as_str()));
-    headers.insert(SUBJECT, encoded(&says.subject));
-    headers.insert(SCOPE, scope(&says.scope));
-    headers.insert(TOKEN_ID, encoded(says.id.as_deref().unwrap_or_default()));
+    *response.headers_mut() = headers;
     response
 }
 
-fn scope(scope: &Scope) -> HeaderValue {
-    // The characters of scope can stand in a header as they are.
-    HeaderValue::from_str(&scope.to_string()).unwrap_or(HeaderValue::from_static(""))
+/// A text whose characters can stand in a header as they are, such as those of scope.
+fn as_it_is(text: &str) -> HeaderValue {
+    match text {
+        "" => HeaderValue::from_static(""),
+        text => HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("")),
+    }
 }
 
 /// A text as it can stand in a header: what is not printable ASCII, spaces and `%` are
 /// percent-encoded, so that every text has one spelling and every spelling one text.
 fn encoded(text: &str) -> HeaderValue {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
-    let mut value = String::with_capacity(text.len());
+    let is_plain = |byte: u8| byte.is_ascii_graphic() & (byte != b'%');
+    // Every byte is looked at, whatever the ones before it were: so many can be looked at at once.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        return as_it_is(text);
+    }
+    let mut value = String::with_capacity(text.len() + 8);
     for byte in text.bytes() {
-        match plain(byte) {
+        match is_plain(byte) {
             true => value.push(char::from(byte)),
             false => {
                 value.push('%');
@@ -399,7 +424,7 @@ fn encoded(text: &str) -> HeaderValue {
             }
         }
     }
-    HeaderValue::from_maybe_shared(Bytes::from(value)).unwrap_or(HeaderValue::from_static(""))
+    as_it_is(&value)
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use jeton_engine::check::ActiveToken;
 use jeton_engine::confirmation::CNF;
-use jeton_engine::error::{Error, Fault};
+use jeton_engine::error::{Error, Fault, Refusal};
 use jeton_engine::introspect::Introspected;
+use jeton_engine::jose::json::Object;
 use jeton_engine::realm::Realm;
-use serde_json::{Map, Value, json};
+use jeton_engine::request::TokenQuestion;
 
 use super::question::Asked;
 use super::refusal::NO_STORE;
@@ -20,9 +21,11 @@ const SIGNED_TYPE: &str = "token-introspection+jwt";
 const SIGNED_MEDIA_TYPE: &str = "application/token-introspection+jwt";
 
 /// Answers an introspection request.
-pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
+pub(crate) async fn answer(
+    asked: Asked<'_>,
+    question: Result<TokenQuestion<'_>, Refusal>,
+) -> Response<Full<Bytes>> {
     let Asked { front, site, asker, .. } = asked;
-    let question = asked.question.clone();
     let answered =
         front.engine.introspect(&site.realm, &site.terms, asker.caller(), question).await;
     let introspected = match &answered.outcome {
@@ -31,10 +34,10 @@ pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
     };
     let realm = site.realm.realm();
     if prefers_signed(asked.headers) {
-        let members = members(realm, introspected.for_caller());
+        let members = members(realm, introspected.for_caller(&site.realm));
         let issued_at = answered.at.seconds();
-        match signed(&asked, introspected, &members, issued_at) {
-            Ok(Some(token)) => return found(SIGNED_MEDIA_TYPE, token),
+        match signed(&asked, introspected, members, issued_at) {
+            Ok(Some(token)) => return found(SIGNED_MEDIA_TYPE, token.into_bytes()),
             // A realm without a public key has nothing to sign with; the plain answer is as true.
             Ok(None) => {}
             Err(fault) => {
@@ -44,52 +47,43 @@ pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
             }
         }
     }
-    let members = members(realm, introspected.token.as_ref());
-    found("application/json", Value::Object(members).to_string())
+    found("application/json", members(realm, introspected.token.as_ref()).end())
 }
 
 /// The members of RFC 7662 section 2.2 that we know, then what realm and client add. Never a
 /// `username`: there are no people here.
-fn members(realm: &Realm, token: Option<&ActiveToken>) -> Map<String, Value> {
-    let mut members = Map::new();
-    let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
+fn members(realm: &Realm, token: Option<&ActiveToken>) -> Object {
+    let mut members = Object::new(512);
     let Some(ActiveToken { client, says, .. }) = token else {
-        put("active", false.into());
+        members.value("active", &false.into());
         return members;
     };
-    put("active", true.into());
+    members.value("active", &true.into());
     if !says.scope.is_empty() {
-        put("scope", says.scope.to_string().into());
+        members.string("scope", says.scope.as_str());
     }
-    put("client_id", says.client_id.as_str().into());
-    put("token_type", says.confirmation.token_type().into());
+    members.string("client_id", says.client_id.as_str());
+    members.string("token_type", says.confirmation.token_type());
     if let Some(expires_at) = says.expires_at {
-        put("exp", expires_at.seconds().into());
+        members.number("exp", expires_at.seconds());
     }
-    put("iat", says.issued_at.seconds().into());
+    members.number("iat", says.issued_at.seconds());
     if let Some(not_before) = says.not_before {
-        put("nbf", not_before.seconds().into());
+        members.number("nbf", not_before.seconds());
     }
-    put("sub", (*says.subject).into());
-    match says.audiences.as_slice() {
-        [] => {}
-        [one] => {
-            put("aud", (**one).into());
-        }
-        several => {
-            put("aud", several.iter().map(|audience| &**audience).collect());
-        }
-    }
-    put("iss", realm.issuer.as_str().into());
+    members.string("sub", &says.subject);
+    members.one_or_several("aud", &says.audiences);
+    members.string("iss", &realm.issuer);
     if let Some(id) = &says.id {
-        put("jti", (**id).into());
+        members.string("jti", id);
     }
     // RFC 8705 section 3.2, RFC 9449 section 6.2.
     if let Some(confirmation) = says.confirmation.claim() {
-        put(CNF, confirmation);
+        members.value(CNF, &confirmation);
     }
+    // None of them has the name of a member above: those are reserved.
     for (name, value) in realm.claims.with(client.claims()) {
-        put(name, value.clone());
+        members.value(name, value);
     }
     members
 }
@@ -99,20 +93,19 @@ fn members(realm: &Realm, token: Option<&ActiveToken>) -> Map<String, Value> {
 fn signed(
     asked: &Asked<'_>,
     introspected: &Introspected,
-    members: &Map<String, Value>,
+    members: Object,
     issued_at: i64,
 ) -> Result<Option<String>, Fault> {
     let realm = &asked.site.realm;
-    let claims = json!({
-        "iss": realm.realm().issuer,
-        "aud": introspected.caller.id.as_str(),
-        "iat": issued_at,
-        "token_introspection": members,
-    });
-    asked.front.engine.sign_jwt(realm, SIGNED_TYPE, claims.to_string().as_bytes())
+    let mut claims = Object::new(768);
+    claims.string("iss", &realm.realm().issuer);
+    claims.string("aud", introspected.caller.id.as_str());
+    claims.number("iat", issued_at);
+    claims.object("token_introspection", members);
+    asked.front.engine.sign_jwt(realm, SIGNED_TYPE, &claims.end())
 }
 
-fn found(media_type: &'static str, body: String) -> Response<Full<Bytes>> {
+fn found(media_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

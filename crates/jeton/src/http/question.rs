@@ -4,9 +4,8 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming as IncomingBody};
 use jeton_dialect::{Incoming, Question};
-use jeton_engine::error::{Error, Fault, Refusal};
+use jeton_engine::error::{Error, Fault};
 use jeton_engine::event::Reference;
-use jeton_engine::request::TokenQuestion;
 
 use super::asker::Asker;
 use super::route::Site;
@@ -20,13 +19,13 @@ pub(crate) enum Act {
     Revoke,
 }
 
-/// A question that was read, or why it could not be, and what the answer is made with.
+/// Who asks, and what the answer is made with.
+#[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) front: &'a Front,
     pub(crate) site: &'a Site,
     pub(crate) asker: &'a Asker,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) question: Result<TokenQuestion<'a>, Refusal>,
 }
 
 impl Asked<'_> {
@@ -56,13 +55,13 @@ pub(crate) async fn answer(
     let read = Question::read(&incoming);
     let question = read.as_ref().map(Question::question).map_err(Clone::clone);
     let question = asker.known().and(question);
-    let asked = Asked { front, site, asker, headers: &head.headers, question };
-    let Ok(_place) = front.in_flight.try_acquire() else {
+    let asked = Asked { front, site, asker, headers: &head.headers };
+    let Some(_place) = front.in_flight.take() else {
         return (fail(&asked, Fault::Overloaded), after);
     };
     let response = match act {
-        Act::Introspect => introspect::answer(asked).await,
-        Act::Revoke => revoke::answer(asked).await,
+        Act::Introspect => introspect::answer(asked, question).await,
+        Act::Revoke => revoke::answer(asked, question).await,
     };
     (response, after)
 }

@@ -5,14 +5,18 @@ use http::Response;
 use http::header::CACHE_CONTROL;
 use http_body_util::Full;
 use hyper::body::Bytes;
+use jeton_engine::error::Refusal;
+use jeton_engine::request::TokenQuestion;
 
 use super::question::Asked;
 use super::refusal::NO_STORE;
 
 /// Answers a revocation request.
-pub(crate) async fn answer(asked: Asked<'_>) -> Response<Full<Bytes>> {
+pub(crate) async fn answer(
+    asked: Asked<'_>,
+    question: Result<TokenQuestion<'_>, Refusal>,
+) -> Response<Full<Bytes>> {
     let Asked { front, site, asker, .. } = asked;
-    let question = asked.question.clone();
     let answered = front.engine.revoke(&site.realm, &site.terms, asker.caller(), question).await;
     if let Err(error) = &answered.outcome {
         return asked.refuse(error, answered.reference);

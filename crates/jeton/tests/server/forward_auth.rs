@@ -67,7 +67,15 @@ async fn what_is_absent_is_an_empty_header_so_that_a_copy_overwrites() {
             .await;
     assert_eq!(answer.status, 204);
     // Tokens of this dialect have neither scope nor identifier.
-    assert_eq!(identity(&answer), [Some("partner"), Some("partner"), Some(""), Some("")]);
+    let absent = [Some("partner"), Some("partner"), Some(""), Some("")];
+    assert_eq!(identity(&answer), absent);
+
+    // Also after somebody who has both was let through.
+    let other = bearer(&asking.token("main").await);
+    let passed = verify(&asking.running, "/main/oauth2/verify", &other).await;
+    assert_eq!(passed.header("x-jeton-scope"), Some("read write"));
+    let again = verify(&asking.running, "/staff/oauth2/verify", &bearer(&token)).await;
+    assert_eq!(identity(&again), absent);
     asking.end().await;
 }
 
