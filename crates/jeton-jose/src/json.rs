@@ -31,13 +31,32 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrictObject> {
 /// Every byte is looked at, whatever the ones before it were, and eight of them at once.
 pub fn is_plain(text: &str) -> bool {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
     let in_words =
-        words.iter().fold(0, |found, word| found | special_in(u64::from_ne_bytes(*word)));
-    in_words == 0 && !rest.iter().fold(false, |found, byte| found | special(*byte))
+        words.iter().fold(0, |found, word| found | special_in(u64::from_le_bytes(*word)));
+    in_words == 0 && !rest.iter().fold(false, |found, byte| found | is_special(*byte))
 }
 
-/// Not zero if one of eight bytes is a control character, a quotation mark or a backslash.
+/// How many bytes from the first can stand between the quotes of a JSON string as they are: where the
+/// string ends, or wants a closer look.
+pub fn plain_length(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (before, word) in words.iter().enumerate() {
+        let special = special_in(u64::from_le_bytes(*word));
+        if special != 0 {
+            return before * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let in_rest = rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
+    bytes.len() - rest.len() + in_rest
+}
+
+/// A control character, a quotation mark or a backslash.
+const fn is_special(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+/// Not zero if one of eight bytes [is special](is_special). The lowest bit that is set belongs to the first
+/// of them; those above it may be set for no reason.
 const fn special_in(word: u64) -> u64 {
     /// Not zero if one of the bytes is below `bound`, which is at most 128.
     const fn below(word: u64, bound: u8) -> u64 {
@@ -147,6 +166,26 @@ mod tests {
         assert_eq!(members.keys().collect::<Vec<_>>(), ["b", "a", "e"]);
         assert_eq!(members["a"][0]["d"], -1.5);
         assert_eq!(members["e"], "é");
+    }
+
+    #[test]
+    fn what_ends_a_string_is_found_at_its_place_and_nothing_else_is() {
+        for byte in 0..=u8::MAX {
+            let ends = byte < 0x20 || byte == b'"' || byte == b'\\';
+            // Also bytes that differ from it by what a subtraction borrows.
+            for around in [byte.wrapping_add(1), byte.wrapping_sub(1), byte ^ 0x80, b'a', b'~'] {
+                let around = if is_special(around) { b' ' } else { around };
+                for length in 1..=17 {
+                    for at in 0..length {
+                        let mut bytes = vec![around; length];
+                        assert_eq!(plain_length(&bytes), length);
+                        bytes[at] = byte;
+                        let expected = if ends { at } else { length };
+                        assert_eq!(plain_length(&bytes), expected, "{bytes:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

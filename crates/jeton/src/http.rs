@@ -40,6 +40,7 @@ mod refusal;
 mod registration;
 mod revoke;
 pub(crate) mod route;
+mod together;
 mod token;
 pub(crate) mod traffic;
 

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use jeton_engine::error::Reason;
+use jeton_engine::jose::json::plain_length;
 
 use super::given::{Given, Names, Value};
 
@@ -149,8 +150,7 @@ impl<'a> Reader<'a> {
     /// A string whose opening quote is behind us: borrowed, unless it holds an escape.
     fn string(&mut self) -> Result<Cow<'a, str>, NotJson> {
         let rest = self.rest();
-        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-        let end = rest.iter().position(special).ok_or(NotJson)?;
+        let end = plain_length(rest);
         if rest.get(end) == Some(&b'"') {
             let text = self.text.get(self.at..self.at + end).ok_or(NotJson)?;
             self.at += end + 1;
@@ -159,14 +159,14 @@ impl<'a> Reader<'a> {
         let mut decoded = String::with_capacity(end + 16);
         loop {
             let rest = self.rest();
-            let end = rest.iter().position(special).ok_or(NotJson)?;
+            let end = plain_length(rest);
             decoded.push_str(self.text.get(self.at..self.at + end).ok_or(NotJson)?);
             let found = rest.get(end).copied();
             self.at += end + 1;
             match found {
                 Some(b'"') => return Ok(Cow::Owned(decoded)),
                 Some(b'\\') => decoded.push(self.escape()?),
-                // Control characters must be escaped.
+                // Control characters must be escaped, and a string must end.
                 _ => return Err(NotJson),
             }
         }

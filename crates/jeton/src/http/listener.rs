@@ -30,6 +30,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::connection::{Answering, Patience, Verdict, Watch, WatchedStream};
 use super::peer::Peer;
+use super::together::others_first;
 use super::traffic::{Connections, Handshook};
 use crate::tls::reload::Current;
 
@@ -408,7 +409,8 @@ impl<A: Answers> Conversation<A> {
     ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<A> {
         let answering: Answering = self.watch.answering(request.version());
         let answer = Arc::clone(&self.answers).answer(request, self.peer.clone());
-        answer.map(move |mut response| {
+        answer.then(move |mut response| async move {
+            others_first().await;
             if answering.is_last() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
