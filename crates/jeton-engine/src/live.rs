@@ -109,8 +109,9 @@ pub(crate) struct Memory {
     pub(crate) said: Cache<TokenDigest, Arc<Says>>,
     /// What is counted of it.
     pub(crate) counts: RealmCounts,
-    /// Tokens that were revoked and have not expired, and when they will.
-    revoked: papaya::HashMap<TokenDigest, Option<Time>>,
+    /// Tokens that were revoked and have not expired, and when they will. Nobody can choose what digests
+    /// are, so the hash need not resist anybody.
+    revoked: papaya::HashMap<TokenDigest, Option<Time>, foldhash::fast::RandomState>,
 }
 
 impl Memory {
@@ -131,7 +132,7 @@ impl Memory {
             registering: RegistrationCounts::new(),
             said: Cache::new(SAID_MAX),
             counts: RealmCounts::default(),
-            revoked: papaya::HashMap::new(),
+            revoked: papaya::HashMap::default(),
         };
         memory.reload(store, master_key, realm, now).await?;
         Ok(memory)
