@@ -95,6 +95,8 @@ impl RealmState {
 
 /// The part of a realm that the store owns.
 pub(crate) struct Memory {
+    /// Whose memory it is.
+    pub(crate) realm: RealmName,
     pub(crate) clients: Clients,
     pub(crate) keys: ArcSwap<LiveKeys>,
     pub(crate) sealing: SealingKey,
@@ -123,6 +125,7 @@ impl Memory {
         now: Time,
     ) -> Result<Self, Fault> {
         let memory = Self {
+            realm: realm.clone(),
             clients: Clients::default(),
             keys: ArcSwap::default(),
             sealing: SealingKey::new(master_key, realm),

@@ -2,6 +2,7 @@
 //! row in the store for each refusal and fault, so that its reference can be explained.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
@@ -9,15 +10,18 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::client::SecretUse;
+use crate::clock::Time;
 use crate::event::{Event, EventKind};
+use crate::live::{LiveClient, Memory};
 use crate::measure::Count;
+use crate::name::{ClientId, RealmName};
 use crate::readings::QueueReadings;
 use crate::store::{Store, StoreError};
 
 /// Takes events and secret uses without waiting; what does not fit is counted and said.
 pub(crate) struct Recorder {
     events: Sender<Event>,
-    uses: Sender<SecretUse>,
+    uses: Sender<Use>,
     /// Events that did not fit, and how many of them were told of.
     lost: Count,
     lost_told: AtomicU64,
@@ -27,16 +31,44 @@ pub(crate) struct Recorder {
     pub(crate) waiting: Mutex<Waiting>,
 }
 
+/// A use of a secret, in as little room as it can have: where there are many clients, many wait at the
+/// beginning of each minute.
+pub(crate) struct Use {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) live: Arc<LiveClient>,
+    pub(crate) at: Time,
+    /// The place of the secret among those of the client.
+    pub(crate) secret: u8,
+}
+
+impl Use {
+    /// Where it is written down.
+    fn place(&self) -> (&RealmName, &ClientId) {
+        (&self.memory.realm, &self.live.id)
+    }
+
+    /// As it is written down.
+    fn told(&self) -> Option<SecretUse> {
+        let secret = self.live.secrets.get(usize::from(self.secret))?;
+        Some(SecretUse {
+            realm: self.memory.realm.clone(),
+            client_id: self.live.id.clone(),
+            secret_id: secret.id.clone(),
+            at: self.at,
+        })
+    }
+}
+
 /// What waits to be written down.
 pub(crate) struct Waiting {
     events: Receiver<Event>,
-    uses: Receiver<SecretUse>,
+    uses: Receiver<Use>,
     /// The second in which events were last kept, and how many of them were.
     kept: (i64, u32),
     /// Events to be kept, the oldest first; the store was not there for them yet.
     events_left: VecDeque<Event>,
-    /// And secret uses.
-    uses_left: Vec<SecretUse>,
+    /// And secret uses, those that are written first at the end.
+    uses_left: Vec<Use>,
     /// Events that found no room there.
     dropped: u64,
 }
@@ -45,6 +77,8 @@ impl Recorder {
     const EVENTS_MAX: usize = 16_384;
     const USES_MAX: usize = 65_536;
     const BATCH_MAX: usize = 512;
+    /// Secret uses in one transaction: others that write do not wait long for its end.
+    const USES_BATCH_MAX: usize = 2048;
     /// Events kept in one second. A flood of refusals fills the log, not the store.
     const KEPT_PER_SECOND: u32 = 200;
 
@@ -83,7 +117,7 @@ impl Recorder {
     }
 
     /// Takes the use of a secret. Never waits; a lost one is noted a minute later.
-    pub(crate) fn note_use(&self, used: SecretUse) {
+    pub(crate) fn note_use(&self, used: Use) {
         if let Err(TrySendError::Full(_)) = self.uses.try_send(used) {
             self.uses_lost.one();
         }
@@ -129,11 +163,13 @@ impl Recorder {
 
     /// Has the secret uses wait that nobody has taken yet.
     pub(crate) fn take_uses(&self, waiting: &mut Waiting) {
-        while waiting.uses_left.len() < Self::USES_MAX
-            && let Ok(used) = waiting.uses.try_recv()
-        {
-            waiting.uses_left.push(used);
-        }
+        let Waiting { uses, uses_left, .. } = waiting;
+        let room = Self::USES_MAX.saturating_sub(uses_left.len());
+        let count = uses.len().min(room);
+        uses_left.reserve_exact(count);
+        uses_left.extend(std::iter::from_fn(|| uses.try_recv().ok()).take(count));
+        // In the order of the table: what is near each other there is written together.
+        uses_left.sort_unstable_by(|one, other| other.place().cmp(&one.place()));
     }
 
     /// Has everything wait that nobody has taken yet.
@@ -165,18 +201,25 @@ impl Recorder {
                 "more events came while the database was away than could wait; these were logged but not kept"
             );
         }
-        if waiting.uses_left.is_empty() {
-            return;
-        }
-        match store.note_secret_uses(&waiting.uses_left).await {
-            Err(StoreError::Unreachable(_) | StoreError::Overloaded) => return,
-            Err(error) => {
-                let count = waiting.uses_left.len();
-                tracing::warn!(%error, count, "the last use of secrets was not kept");
+        self.write_uses(&mut waiting.uses_left, store).await;
+    }
+
+    async fn write_uses(&self, left: &mut Vec<Use>, store: &dyn Store) {
+        while !left.is_empty() {
+            let from = left.len().saturating_sub(Self::USES_BATCH_MAX);
+            let batch: Vec<_> = left.iter().skip(from).filter_map(Use::told).collect();
+            match store.note_secret_uses(&batch).await {
+                Err(StoreError::Unreachable(_) | StoreError::Overloaded) => return,
+                Err(error) => {
+                    let count = batch.len();
+                    tracing::warn!(%error, count, "the last use of secrets was not kept");
+                }
+                Ok(()) => {}
             }
-            Ok(()) => {}
+            left.truncate(from);
         }
-        waiting.uses_left.clear();
+        // There may be no other so soon.
+        *left = Vec::new();
     }
 }
 

@@ -19,15 +19,18 @@ use jeton_engine::request::AuthenticationMethod;
 
 use crate::config::{RealmConfig, Server};
 
+mod alarm;
 mod asker;
 mod body;
 pub(crate) mod certificate_header;
 mod connection;
+mod conversation;
 mod document;
 pub(crate) mod endpoint;
 mod forward_auth;
 mod introspect;
 mod jwks;
+mod line;
 pub(crate) mod listener;
 mod metadata;
 mod mistakes;
@@ -40,6 +43,7 @@ mod refusal;
 mod registration;
 mod revoke;
 pub(crate) mod route;
+mod speak;
 mod together;
 mod token;
 pub(crate) mod traffic;

@@ -9,12 +9,13 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
-use crate::client::{SecretDigest, SecretUse};
+use crate::client::SecretDigest;
 use crate::deciding::Deciding;
 use crate::error::{Error, Fault, Reason, Refusal};
 use crate::grant::may_have_token;
 use crate::journey::{self, Stop};
 use crate::live::{LiveClient, LiveSecret};
+use crate::recorder::Use;
 use crate::remembered::Whose;
 use crate::request::{Reading, SecretCredentials};
 use crate::slow_hash::Comparison;
@@ -201,17 +202,14 @@ fn may_enter(
 }
 
 /// Notes that the secret was used.
-pub(super) fn note_use(deciding: &Deciding<'_>, live: &LiveClient, secret: usize) {
-    deciding.realm.memory.counts.secret_uses.one();
-    if live.run.note_use(secret, deciding.now)
-        && let Some(kept) = live.secrets.get(secret)
+pub(super) fn note_use(deciding: &Deciding<'_>, live: &Arc<LiveClient>, secret: usize) {
+    let Deciding { engine, realm, now, .. } = *deciding;
+    realm.memory.counts.secret_uses.one();
+    if live.run.note_use(secret, now)
+        && let Ok(secret) = u8::try_from(secret)
     {
-        deciding.engine.recorder.note_use(SecretUse {
-            realm: deciding.realm.realm().name.clone(),
-            client_id: live.id.clone(),
-            secret_id: kept.id.clone(),
-            at: deciding.now,
-        });
+        let (memory, live) = (Arc::clone(&realm.memory), Arc::clone(live));
+        engine.recorder.note_use(Use { memory, live, at: now, secret });
     }
 }
 

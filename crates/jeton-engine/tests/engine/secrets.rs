@@ -172,6 +172,20 @@ async fn the_last_use_of_a_secret_is_noted() {
 }
 
 #[tokio::test]
+async fn of_more_uses_than_are_written_at_a_time_the_last_of_each_secret_stands() {
+    const USES: i64 = 3000;
+    let stage = Stage::new().await;
+    let secret = stage.orders().await;
+    for _ in 0..USES {
+        stage.pass_seconds(60);
+        stage.issued(&terms(), &Ask::new("orders", &secret)).await;
+    }
+    std::sync::Arc::clone(&stage.engine).upkeep(std::future::ready(())).await;
+    let used = stage.kept("orders").await.secrets[0].last_used_at;
+    assert_eq!(used, Some(time(USES * 60)));
+}
+
+#[tokio::test]
 async fn of_two_readings_the_first_that_names_a_client_decides() {
     let stage = Stage::new().await;
     stage.client(NewClient { secret: supplied("s+1"), ..named("a+b") }).await;

@@ -97,7 +97,7 @@ fn writing(location: &Location, settings: &SqliteSettings) -> rusqlite::Result<C
     // commits but by a thread of their own.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF; \
-         PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4000;",
+         PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2000;",
     )?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)

@@ -211,8 +211,11 @@ fn transact(
         rest = others;
         outcomes.push(match &job.write {
             Write::KeepToken(kept) => insert.keep(kept)?,
-            // No savepoint here either: this fails only when nothing can be written at all.
-            Write::Spend(_) => Ok(job.write.perform(connection, places)?),
+            // No savepoint here either: this fails only when nothing can be written at all. And of all the
+            // pages that many uses are on, a savepoint would hold copies.
+            Write::Spend(_) | Write::NoteSecretUses(_) => {
+                Ok(job.write.perform(connection, places)?)
+            }
             write => isolate(connection, places, write)?,
         });
     }

@@ -45,6 +45,8 @@ pub(crate) struct Watch {
     leaving: AtomicBool,
     /// Whether the caller speaks HTTP/2, where bytes between two requests are not always a head.
     multiplexed: AtomicBool,
+    /// Whether we are hanging up.
+    closing: AtomicBool,
     /// Since when it is idle or in a head.
     since: AtomicU64,
     /// Since when the caller takes no bytes; [`Watch::NEVER`] when it does.
@@ -74,6 +76,7 @@ impl Watch {
             in_head: AtomicBool::new(true),
             leaving: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(Self::NEVER),
         })
@@ -116,7 +119,17 @@ impl Watch {
         self.in_head.load(Ordering::Relaxed) && self.in_flight.load(Ordering::Relaxed) == 0
     }
 
-    fn bytes_came(&self) {
+    /// Whether neither side has anything to say: the last answer has gone out whole, and nothing has come
+    /// since.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0
+            && !self.in_head.load(Ordering::Relaxed)
+            && !self.closing.load(Ordering::Relaxed)
+            && self.blocked_since.load(Ordering::Relaxed) == Self::NEVER
+    }
+
+    /// Bytes came from the caller.
+    pub(crate) fn bytes_came(&self) {
         let between_requests = self.in_flight.load(Ordering::Relaxed) == 0
             && !self.multiplexed.load(Ordering::Relaxed);
         if between_requests && !self.in_head.swap(true, Ordering::Relaxed) {
@@ -216,6 +229,26 @@ impl WatchedStream {
         !b"PRI * HTTP/2.0".starts_with(first)
     }
 
+    /// Who watches it.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Waits for bytes, or the end of them, and leaves them where they are.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        // What is wrong with the connection shows once more when it is read.
+        match self.stream.poll_read_ready(context) {
+            Poll::Pending if self.watch.is_leaving() && self.has_bytes_now() => Poll::Ready(()),
+            ready => ready.map(drop),
+        }
+    }
+
+    /// Whether bytes are here of which the runtime may not have heard yet.
+    fn has_bytes_now(&self) -> bool {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        rustix::net::recv(&self.stream, &mut [0_u8; 1], flags).is_ok()
+    }
+
     /// Reads past the runtime, which may not have heard yet that bytes are here. Who is about to close
     /// asks the system itself, so that no request that has arrived is thrown away.
     fn read_now(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -304,6 +337,7 @@ impl AsyncWrite for WatchedStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch.closing.store(true, Ordering::Relaxed);
         if self.lingering.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
         }

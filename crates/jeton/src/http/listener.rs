@@ -1,36 +1,30 @@
 //! A listener: accepts connections, serves each, and stops when it is told to.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
 use jeton_engine::certificate::ClientCertificate;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{Answering, Patience, Verdict, Watch, WatchedStream};
+use super::alarm::{End, last_answer_or_none};
+use super::connection::{Patience, Watch, WatchedStream};
+use super::conversation::{Conversation, Hall};
+use super::line::Wire;
 use super::peer::Peer;
-use super::together::others_first;
+use super::speak::Speech;
 use super::traffic::{Connections, Handshook};
 use crate::tls::reload::Current;
 
@@ -85,9 +79,10 @@ pub(crate) async fn listen<A: Answers>(
     mut stop: watch::Receiver<bool>,
 ) {
     let Door { socket, tls, connections: counts, draining } = door;
-    let either = builder(&limits);
-    let http1 = either.clone().http1_only();
-    let house = Arc::new(House { answers, either, http1, limits, tls, counts, draining });
+    let answer = move |request, peer| Arc::clone(&answers).answer(request, peer);
+    let hall = Hall::new(answer, Arc::clone(&counts));
+    let (hall, speech) = (Arc::new(hall), Speech::new(&limits));
+    let house = Arc::new(House { hall, speech, limits, tls, counts, draining });
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
     loop {
@@ -114,11 +109,11 @@ pub(crate) async fn listen<A: Answers>(
 /// A connection and its place.
 type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
-async fn welcome<A: Answers>(
-    house: Arc<House<A>>,
-    accepted: Accepted,
-    stop: watch::Receiver<bool>,
-) {
+async fn welcome<C, F>(house: Arc<House<C, F>>, accepted: Accepted, stop: watch::Receiver<bool>)
+where
+    C: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
     let (stream, peer, place) = accepted;
     let open = house.counts.open();
     house.welcome(stream, peer, stop).await;
@@ -172,74 +167,66 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .max_buf_size(limits.header_bytes_max)
-        .max_headers(limits.headers_max)
-        // Answers are small: to copy one behind its head costs less than to tell the system of two pieces.
-        .writev(false)
-        // Many small tools close their writing half after the request and still want the answer.
-        .half_close(true);
-    builder
-        .http2()
-        .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
-        .max_concurrent_streams(128)
-        .initial_stream_window_size(64 * 1024)
-        .initial_connection_window_size(1024 * 1024);
-    builder
-}
-
 /// What all connections of a listener share.
-struct House<A> {
-    answers: Arc<A>,
-    /// Looks which version a connection speaks.
-    either: Builder<TokioExecutor>,
-    /// For those that speak HTTP/1.1 as far as is known: what they send first needs no second place, and
-    /// the buffer for all that follows stays as small as it began.
-    http1: Builder<TokioExecutor>,
+struct House<C, F> {
+    hall: Arc<Hall<C, F>>,
+    speech: Speech,
     limits: ListenerLimits,
     tls: Option<Arc<Current>>,
     counts: Arc<Connections>,
     draining: watch::Receiver<bool>,
 }
 
-impl<A: Answers> House<A> {
+impl<C, F> House<C, F>
+where
+    C: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
     /// One connection from its first byte to its last.
     async fn welcome(&self, stream: TcpStream, address: SocketAddr, stop: watch::Receiver<bool>) {
         let watch = Watch::begin(self.limits.patience);
         // Inside of TLS, so that it sees what really passes.
         let stream = WatchedStream::new(stream, Arc::clone(&watch));
         let conversation = |certificate| Conversation {
-            answers: Arc::clone(&self.answers),
+            hall: Arc::clone(&self.hall),
             watch: Arc::clone(&watch),
             peer: Peer { address, certificate },
         };
         let end = End { draining: self.draining.clone(), stop };
         let Some(tls) = &self.tls else {
-            let builder = tokio::select! {
+            let is_http1 = tokio::select! {
                 biased;
-                is_http1 = stream.begins_as_http1() => if is_http1 { &self.http1 } else { &self.either },
+                is_http1 = stream.begins_as_http1() => is_http1,
                 () = sleep(self.limits.patience.header) => return,
                 _ = last_answer_or_none(&watch, end.clone()) => return,
             };
-            return serve(stream, conversation(None), builder, end).await;
+            return self.speak(stream, conversation(None), is_http1, end).await;
         };
-        // Larger by far than what a connection without TLS keeps.
-        let secured = async {
-            match shake_hands(tls, stream, address).await {
-                Ok((stream, certificate)) => {
-                    self.counts.handshakes.count(Handshook::Done);
-                    watch.secured();
-                    let is_http1 = stream.get_ref().1.alpn_protocol() == Some(b"http/1.1");
-                    let builder = if is_http1 { &self.http1 } else { &self.either };
-                    serve(stream, conversation(certificate), builder, end).await;
-                }
-                Err(why) => self.counts.handshakes.count(why),
+        // Larger by far than all that comes after it.
+        match Box::pin(shake_hands(tls, stream, address)).await {
+            Ok((stream, certificate)) => {
+                self.counts.handshakes.count(Handshook::Done);
+                watch.secured();
+                // Who speaks HTTP/2 over TLS says so in the handshake (RFC 9113 section 3.3).
+                let is_http1 = stream.get_ref().1.alpn_protocol() != Some(b"h2");
+                self.speak(stream, conversation(certificate), is_http1, end).await;
             }
-        };
-        Box::pin(secured).await;
+            Err(why) => self.counts.handshakes.count(why),
+        }
+    }
+
+    async fn speak<S: Wire>(
+        &self,
+        stream: S,
+        conversation: Conversation<C, F>,
+        is_http1: bool,
+        end: End,
+    ) {
+        if is_http1 {
+            return self.speech.http1(stream, conversation, &self.counts, end).await;
+        }
+        // Larger, and rare.
+        Box::pin(self.speech.either(stream, conversation, end)).await;
     }
 }
 
@@ -251,7 +238,7 @@ async fn shake_hands(
     tls: &Current,
     stream: WatchedStream,
     address: SocketAddr,
-) -> Result<(TlsStream<WatchedStream>, Option<Arc<ClientCertificate>>), Handshook> {
+) -> Result<(Box<TlsStream<WatchedStream>>, Option<Arc<ClientCertificate>>), Handshook> {
     let side = tls.side();
     let handshake = tls.handshakes.begin();
     let accepting = TlsAcceptor::from(Arc::clone(&side.config)).accept(stream).into_fallible();
@@ -276,7 +263,7 @@ async fn shake_hands(
         }
     };
     match side.client_certificate(stream.get_ref().1) {
-        Ok(certificate) => Ok((stream, certificate.map(Arc::new))),
+        Ok(certificate) => Ok((Box::new(stream), certificate.map(Arc::new))),
         Err(error) => {
             tracing::debug!(%address, %error, "a resumed TLS session brought a certificate that is no good any more");
             let _ = stream.shutdown().await;
@@ -285,137 +272,31 @@ async fn shake_hands(
     }
 }
 
-/// What tells a connection that the server ends.
-#[derive(Clone)]
-struct End {
-    draining: watch::Receiver<bool>,
-    stop: watch::Receiver<bool>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl End {
-    /// How long the first request of a connection that was just made may take to come.
-    const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
-
-    fn has_begun(&self) -> bool {
-        *self.draining.borrow() || *self.stop.borrow()
+    fn bytes<A, B, C, W>(_: fn(A, B, C) -> W) -> usize {
+        size_of::<W>()
     }
 
-    /// A server that is dropped, or never drains, says nothing.
-    async fn drains(draining: &mut watch::Receiver<bool>) {
-        if draining.wait_for(|draining| *draining).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    fn of_a_connection<C, F>(_: &Hall<C, F>) -> usize
+    where
+        C: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        bytes(welcome::<C, F>)
     }
 
-    async fn stops(stop: &mut watch::Receiver<bool>) {
-        // An error means that nobody is left who could say it.
-        let _ = stop.wait_for(|stop| *stop).await;
-    }
-}
-
-async fn serve<A: Answers, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    service: Conversation<A>,
-    builder: &Builder<TokioExecutor>,
-    end: End,
-) {
-    let watch = Arc::clone(&service.watch);
-    let service = service_fn(|request| service.answer(request));
-    if end.has_begun() {
-        watch.leave();
-    }
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut alarms = FuturesUnordered::new();
-    alarms.push(look(watch.next_look()).boxed());
-    alarms.push(last_answer_or_none(&watch, end).boxed());
-    let mut dismissed = false;
-    loop {
-        let alarm = tokio::select! {
-            biased;
-            // Whatever went wrong is the caller's doing, and it has heard of it where it can.
-            _ = connection.as_mut() => return,
-            // Asked for each request, but each alarm only when it goes off.
-            Some(alarm) = alarms.next() => alarm,
+    #[test]
+    fn a_connection_takes_little_whatever_a_request_takes() {
+        let answer = |_: Request<Incoming>, _: Peer| async {
+            let large = [0_u8; 10_000];
+            tokio::task::yield_now().await;
+            Response::new(Full::from(Bytes::copy_from_slice(&large)))
         };
-        let dismiss = match (alarm, watch.verdict()) {
-            (Alarm::Look, Verdict::LookAgain(at)) => {
-                alarms.push(look(at).boxed());
-                false
-            }
-            (Alarm::Look, Verdict::Dismiss) if !dismissed => {
-                alarms.push(look(watch.next_look()).boxed());
-                true
-            }
-            (Alarm::Look, Verdict::Dismiss | Verdict::Cut) => return,
-            (Alarm::End, _) => true,
-        };
-        if dismiss && !dismissed {
-            dismissed = true;
-            connection.as_mut().graceful_shutdown();
-        }
-    }
-}
-
-/// What a connection may have to be looked at for, apart from what its caller does.
-enum Alarm {
-    /// To see whether its caller is slow or silent.
-    Look,
-    /// The server ends.
-    End,
-}
-
-async fn look(at: Instant) -> Alarm {
-    sleep_until(at).await;
-    Alarm::Look
-}
-
-/// Waits until the connection is to be closed because the server ends. While it drains, HTTP/2 is told at
-/// once, which loses nothing; HTTP/1.1 can only be told with an answer, so its connections are left
-/// open until one is due.
-async fn last_answer_or_none(watch: &Watch, mut end: End) -> Alarm {
-    tokio::select! {
-        biased;
-        () = End::stops(&mut end.stop) => {}
-        () = End::drains(&mut end.draining) => {
-            watch.leave();
-            if watch.is_multiplexed() {
-                return Alarm::End;
-            }
-            End::stops(&mut end.stop).await;
-        }
-    }
-    watch.leave();
-    if watch.expects_request() {
-        sleep(End::FIRST_REQUEST_WITHIN).await;
-    } else {
-        // The connection is looked at once more: a request may have arrived this moment.
-        tokio::task::yield_now().await;
-    }
-    Alarm::End
-}
-
-/// One connection's requests and answers.
-struct Conversation<A> {
-    answers: Arc<A>,
-    watch: Arc<Watch>,
-    peer: Peer,
-}
-
-impl<A: Answers> Conversation<A> {
-    /// Answers one request.
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<A> {
-        let answering: Answering = self.watch.answering(request.version());
-        let answer = Arc::clone(&self.answers).answer(request, self.peer.clone());
-        answer.then(move |mut response| async move {
-            others_first().await;
-            if answering.is_last() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            drop(answering);
-            Ok(response)
-        })
+        let hall = Hall::new(answer, Arc::default());
+        let bytes = of_a_connection(&hall);
+        assert!(bytes <= 2048, "{bytes}");
     }
 }

@@ -1,29 +1,37 @@
 //! When an answer is written: after everybody else who is here has been decided. Why: decision 0019.
 
-use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 /// Lets all tasks that are ready now go first, once. Where there is none, this goes on at once; nothing is
 /// waited for.
-pub(crate) async fn others_first() {
-    let mut has_waited = false;
-    poll_fn(|context| {
-        if has_waited {
+#[derive(Default)]
+pub(super) struct OthersFirst {
+    have_gone: bool,
+}
+
+impl OthersFirst {
+    pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.have_gone {
             return Poll::Ready(());
         }
-        has_waited = true;
+        self.have_gone = true;
         // Ready again already: at the end of the queue, but before the system is asked for more.
         context.waker().wake_by_ref();
         Poll::Pending
-    })
-    .await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::sync::{Arc, Mutex};
 
     use super::*;
+
+    async fn others_first() {
+        let mut others = OthersFirst::default();
+        poll_fn(|context| others.poll(context)).await;
+    }
 
     #[tokio::test]
     async fn all_who_are_here_are_decided_before_one_is_answered() {

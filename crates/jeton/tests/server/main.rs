@@ -29,6 +29,7 @@ mod rfc9701;
 mod rotation;
 mod routing;
 mod shutdown;
+mod silent;
 mod source;
 mod started;
 mod tls;
