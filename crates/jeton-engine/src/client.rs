@@ -1,5 +1,6 @@
 //! Clients: what is known of one, and what it may do.
 
+pub mod extract;
 pub mod proof;
 
 use std::fmt;

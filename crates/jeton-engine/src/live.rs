@@ -190,18 +190,18 @@ impl Memory {
         const PAGE: u32 = 1000;
         let known_before = self.clients.len() > 0;
         let (mut seen, mut scopes, mut fresh) = (HashSet::new(), HashSet::new(), Vec::new());
-        let mut page = store.clients(realm, None, PAGE).await?;
+        let mut page = store.client_extracts(realm, None, PAGE).await?;
         loop {
-            let after = page.last().map(|client| client.id.clone());
+            let after = page.last().map(|client| client.id().clone());
             let is_last = page.len() < PAGE as usize;
             if known_before {
-                seen.extend(page.iter().map(|client| client.id.clone()));
+                seen.extend(page.iter().map(|client| client.id().clone()));
             }
             let next = async {
                 if is_last {
                     Ok(Vec::new())
                 } else {
-                    store.clients(realm, after.as_ref(), PAGE).await
+                    store.client_extracts(realm, after.as_ref(), PAGE).await
                 }
             };
             // While the store reads on.
@@ -234,7 +234,7 @@ impl Memory {
     ) -> Result<(), StoreError> {
         match store.client(realm, id).await? {
             Some(client) => {
-                let live = self.clients.live(client, &mut HashSet::new());
+                let live = self.clients.live(client.into(), &mut HashSet::new());
                 self.clients.put(vec![live]);
             }
             None => self.clients.forget(id),

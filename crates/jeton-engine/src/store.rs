@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 
+use crate::client::extract::ClientExtract;
 use crate::client::{Client, SecretUse};
 use crate::clock::Time;
 use crate::error::Fault;
@@ -52,6 +53,17 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&ClientId>,
         count: u32,
     ) -> Result<Vec<Client>, StoreError>;
+
+    /// The same clients for whoever only decides, each just as [`ClientExtract`] makes it of the whole one.
+    async fn client_extracts(
+        &self,
+        realm: &RealmName,
+        after: Option<&ClientId>,
+        count: u32,
+    ) -> Result<Vec<ClientExtract>, StoreError> {
+        let clients = self.clients(realm, after, count).await?;
+        Ok(clients.into_iter().map(ClientExtract::from).collect())
+    }
 
     /// Adds a client that registered itself, uses the initial access token `through` once, and keeps
     /// the event: all of it or, with any other answer than [`Admitted::Registered`], nothing. Of many

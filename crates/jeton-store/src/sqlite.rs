@@ -7,6 +7,7 @@ mod clients;
 mod connect;
 mod events;
 mod examine;
+mod extracts;
 mod frames;
 mod keys;
 mod log;
@@ -33,6 +34,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jeton_engine::client::extract::ClientExtract;
 use jeton_engine::client::{Client, SecretUse};
 use jeton_engine::clock::Time;
 use jeton_engine::event::{Event, Reference};
@@ -275,6 +277,18 @@ impl Store for SqliteStore {
         let (realm, after) = (realm.clone(), after.cloned());
         self.readers
             .read(move |connection| clients::page(connection, &realm, after.as_ref(), count))
+            .await
+    }
+
+    async fn client_extracts(
+        &self,
+        realm: &RealmName,
+        after: Option<&ClientId>,
+        count: u32,
+    ) -> Result<Vec<ClientExtract>, StoreError> {
+        let (realm, after) = (realm.clone(), after.cloned());
+        self.readers
+            .read(move |connection| extracts::page(connection, &realm, after.as_ref(), count))
             .await
     }
 

@@ -55,6 +55,7 @@ macro_rules! conformance {
                 a_client_made_again_has_nothing_of_the_old_one
                 clients_come_in_the_byte_order_of_their_identifiers
                 every_client_of_a_page_has_its_own_secrets
+                extracts_are_those_of_the_whole_clients
                 uses_of_secrets_are_noted_when_they_are_later;
             keys: keys_come_back_in_the_order_they_were_made
                 a_key_is_added_once

@@ -294,6 +294,7 @@ async fn a_row_that_does_not_parse_is_named() {
         let names = format!("client main/orders cannot be read: its {column} ");
         failed(store.client(&main(), &id("orders")).await.map(drop), &names);
         failed(store.clients(&main(), None, 10).await.map(drop), &names);
+        failed(store.client_extracts(&main(), None, 10).await.map(drop), &names);
         other.execute(&format!("UPDATE client SET {column} = ?1"), [sound]).unwrap();
     }
     other.execute("UPDATE token SET subject = ''", []).unwrap();

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use jeton_jose::{JwkSet, VerifyingKey};
 
 use crate::claims::CustomClaims;
+use crate::client::extract::{ClientExtract, PlainClient, PlainSecret};
 use crate::client::proof::{Proof, PublicKeys, SenderConstraint};
 use crate::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use crate::clock::Time;
@@ -60,12 +61,35 @@ static NONE: LazyLock<Particulars> = LazyLock::new(Particulars::default);
 
 impl From<Client> for LiveClient {
     fn from(client: Client) -> Self {
-        Self::new(client, ClientRun::default())
+        Self::new(client.into(), ClientRun::default())
     }
 }
 
 impl LiveClient {
-    pub(super) fn new(client: Client, run: ClientRun) -> Self {
+    pub(super) fn new(extract: ClientExtract, run: ClientRun) -> Self {
+        match extract {
+            ClientExtract::Plain(client) => Self::plain(client, run),
+            ClientExtract::Whole(client) => Self::whole(*client, run),
+        }
+    }
+
+    fn plain(client: PlainClient, run: ClientRun) -> Self {
+        let PlainClient { id, name, scope, secret, created_at, revision } = client;
+        let named = |name| Box::new(Particulars { name: Some(name), ..Particulars::default() });
+        Self {
+            id,
+            scope,
+            secrets: secret.map_or_else(Secrets::none, |one| Secrets::One(one.into())),
+            status: ClientStatus::Enabled,
+            role: ClientRole::Client,
+            created_at,
+            revision,
+            particulars: name.map(named),
+            run,
+        }
+    }
+
+    fn whole(client: Client, run: ClientRun) -> Self {
         let Client { name, subject, lock, audiences, lifetime, networks, .. } = client;
         let Client { authentication, proof, registration, claims, secrets, .. } = client;
         let is_plain = name.is_none()
@@ -192,6 +216,11 @@ impl LiveClient {
         }
     }
 
+    /// Whether it has nothing that few clients have.
+    pub(super) fn is_without_particulars(&self) -> bool {
+        self.particulars.is_none()
+    }
+
     fn particulars(&self) -> &Particulars {
         match &self.particulars {
             Some(particulars) => particulars,
@@ -221,6 +250,10 @@ pub(crate) struct LiveSecret {
 }
 
 impl Secrets {
+    fn none() -> Self {
+        Self::Other(Box::default())
+    }
+
     fn new(secrets: Vec<Secret>) -> Self {
         match <[Secret; 1]>::try_from(secrets) {
             Ok([one]) => Self::One(one.into()),
@@ -251,6 +284,13 @@ impl LiveSecret {
     /// From when on it is refused.
     pub(crate) fn expires_at(&self) -> Option<Time> {
         (self.end != Self::NEVER).then_some(self.end)
+    }
+}
+
+impl From<PlainSecret> for LiveSecret {
+    fn from(secret: PlainSecret) -> Self {
+        let PlainSecret { id, digest, expires_at } = secret;
+        Self { id, digest, end: expires_at.unwrap_or(Self::NEVER) }
     }
 }
 

@@ -9,6 +9,7 @@ use papaya::Equivalent;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use crate::client::extract::ClientExtract;
 use crate::client::{Client, SecretDigest};
 use crate::live::by_id::ById;
 use crate::live::client::LiveClient;
@@ -137,12 +138,16 @@ impl Clients {
 
     /// A client as it is to be held from now on; with a scope that it shares with others, if it has the
     /// same as one of these.
-    pub(super) fn live(&self, client: Client, scopes: &mut HashSet<Scope>) -> Arc<LiveClient> {
-        let before = self.known(&client.id);
+    pub(super) fn live(
+        &self,
+        client: ClientExtract,
+        scopes: &mut HashSet<Scope>,
+    ) -> Arc<LiveClient> {
+        let before = self.known(client.id());
         // A client that was deleted and made again has nothing of the old one.
-        let same = before.as_ref().filter(|before| before.created_at == client.created_at);
+        let same = before.as_ref().filter(|before| before.created_at == client.created_at());
         let run = same.map(|before| before.run.handed_on()).unwrap_or_default();
-        if before.is_some_and(|before| before.revision != client.revision) {
+        if before.is_some_and(|before| before.revision != client.revision()) {
             run.changed();
         }
         let mut live = LiveClient::new(client, run);
@@ -183,6 +188,9 @@ impl Clients {
     }
 
     fn index(&self, id: &ClientId, before: Option<&LiveClient>, now: Option<&LiveClient>) {
+        if before.into_iter().chain(now).all(LiveClient::is_without_particulars) {
+            return;
+        }
         let subject = |client: Option<&'_ LiveClient>| client?.own_subject().cloned();
         self.by_subject.moved(id, subject(before).as_ref(), subject(now).as_ref());
         let (before, now) = (before.and_then(federated), now.and_then(federated));

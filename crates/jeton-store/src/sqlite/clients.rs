@@ -117,6 +117,15 @@ pub(super) fn one(
     id: &ClientId,
 ) -> Result<Option<Client>, Trouble> {
     let snapshot = connection.unchecked_transaction()?;
+    one_of(&snapshot, realm, id)
+}
+
+/// The same in a snapshot.
+pub(super) fn one_of(
+    snapshot: &Connection,
+    realm: &RealmName,
+    id: &ClientId,
+) -> Result<Option<Client>, Trouble> {
     let mut select = snapshot
         .prepare_cached(&format!("SELECT {COLUMNS} FROM client WHERE realm = ?1 AND id = ?2"))?;
     let mut rows = select.query([realm.as_str(), id.as_str()])?;
@@ -140,6 +149,16 @@ pub(super) fn page(
     count: u32,
 ) -> Result<Vec<Client>, Trouble> {
     let snapshot = connection.unchecked_transaction()?;
+    page_of(&snapshot, realm, after, count)
+}
+
+/// The same in a snapshot.
+pub(super) fn page_of(
+    snapshot: &Connection,
+    realm: &RealmName,
+    after: Option<&ClientId>,
+    count: u32,
+) -> Result<Vec<Client>, Trouble> {
     // No identifier is empty, so that all come after the empty text.
     let after = after.map_or("", ClientId::as_str);
     let mut select = snapshot.prepare_cached(&format!(

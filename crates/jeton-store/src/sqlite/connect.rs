@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 use super::trouble::Trouble;
@@ -99,6 +100,7 @@ fn writing(location: &Location, settings: &SqliteSettings) -> rusqlite::Result<C
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF; \
          PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2000;",
     )?;
+    plan_once(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
@@ -131,8 +133,15 @@ pub(super) fn reader(path: &Path, settings: &SqliteSettings) -> rusqlite::Result
     connection.execute_batch(
         "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;",
     )?;
+    plan_once(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Has statements planned once, whatever is bound to them. Otherwise SQLite plans each with a `LIMIT ?`
+/// anew whenever it is asked, which costs more than many a read.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Opens the connection that makes checkpoints; where it would have to wait, it comes back later.

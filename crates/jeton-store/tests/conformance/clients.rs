@@ -3,7 +3,10 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use jeton_engine::client::{Client, ClientStatus, Lock, SecretDigest, SecretUse};
+use jeton_engine::client::extract::ClientExtract;
+use jeton_engine::client::{
+    Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest, SecretUse,
+};
 use jeton_engine::event::EventKind;
 use jeton_engine::name::ClientId;
 use jeton_engine::request::AuthenticationMethod;
@@ -11,7 +14,7 @@ use jeton_engine::store::{Changed, Revision, Store, StoreError, TokenFilter};
 use jeton_engine::terms::Lifetime;
 use jeton_engine::token::TokenOrigin;
 
-use crate::sample::{at, before, client, event, id, main, other, secret, token};
+use crate::sample::{at, before, client, event, id, main, other, registered, secret, token};
 
 fn full() -> Client {
     let mut full = client("orders");
@@ -239,6 +242,75 @@ pub(crate) async fn every_client_of_a_page_has_its_own_secrets(store: Arc<dyn St
     assert_eq!(store.clients(&main(), None, 10).await.unwrap(), clients);
     assert_eq!(store.clients(&main(), None, 3).await.unwrap(), clients[..3]);
     assert_eq!(store.clients(&main(), Some(&clients[2].id), 2).await.unwrap(), clients[3..5]);
+}
+
+/// What keeps a client from being plain, each by itself, beside what does not.
+fn plain_and_not() -> (Vec<Client>, Vec<Client>) {
+    let with = |change: &dyn Fn(&mut Client)| {
+        let mut changed = client("?");
+        changed.secrets = vec![secret("s-1")];
+        change(&mut changed);
+        changed
+    };
+    let one = |digest| vec![Secret { digest, ..secret("s-1") }];
+    let plain = vec![
+        with(&|_| {}),
+        with(&|client| client.secrets.clear()),
+        with(&|client| client.name = Some("Orders & returns".into())),
+        with(&|client| client.scope = "".parse().unwrap()),
+        with(&|client| client.secrets[0].digest = SecretDigest::Generated([0; 32])),
+        with(&|client| client.secrets[0].expires_at = Some(at(500))),
+        with(&|client| client.secrets[0].last_used_at = Some(at(5))),
+        with(&|client| (client.changed_at, client.revision) = (at(3), 7)),
+    ];
+    let not = vec![
+        with(&|client| client.subject = Some("warehouse/é".parse().unwrap())),
+        with(&|client| client.status = ClientStatus::Disabled),
+        with(&|client| client.role = ClientRole::ResourceServer),
+        with(&|client| client.lock = Lock::Until(at(99))),
+        with(&|client| client.lock = Lock::UntilUnlocked),
+        with(&|client| client.audiences = vec!["a".parse().unwrap()]),
+        with(&|client| client.lifetime = Some(Lifetime::Never)),
+        with(&|client| client.networks = vec!["10.1.2.3/8".parse().unwrap()]),
+        with(&|client| client.authentication = AuthenticationMethod::ALL[..1].to_vec()),
+        with(&|client| client.claims = r#"{"tier":1}"#.parse().unwrap()),
+        with(&|client| client.proof = Some(Box::default())),
+        with(&|client| client.registration = registered("?", None).registration),
+        with(&|client| client.secrets = one(SecretDigest::Supplied("$argon2id$v=19".into()))),
+        with(&|client| client.secrets = one(SecretDigest::Sealed([1, 2].into()))),
+        with(&|client| client.secrets.push(secret("s-0"))),
+    ];
+    (plain, not)
+}
+
+pub(crate) async fn extracts_are_those_of_the_whole_clients(store: Arc<dyn Store>) {
+    let (plain, not) = plain_and_not();
+    let count = plain.len();
+    // First those that are plain, among them one that is not; then the others.
+    let mut clients: Vec<Client> = plain.into_iter().chain(not).collect();
+    clients.insert(2, full());
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.id = id(&format!("client-{number:02}"));
+        store.add_client(client, &event(EventKind::ClientCreated)).await.unwrap();
+    }
+    for (number, client) in clients.iter().enumerate() {
+        let extract = ClientExtract::from(client.clone());
+        let is_plain = matches!(extract, ClientExtract::Plain(_));
+        assert_eq!(is_plain, number <= count && number != 2, "{number}");
+    }
+    let page = async |after: Option<&ClientId>, number| {
+        let whole = store.clients(&main(), after, number).await.unwrap();
+        let made: Vec<ClientExtract> = whole.into_iter().map(ClientExtract::from).collect();
+        assert_eq!(store.client_extracts(&main(), after, number).await.unwrap(), made);
+        made.len()
+    };
+    assert_eq!(page(None, 100).await, clients.len());
+    assert_eq!(page(None, 9).await, 9);
+    assert_eq!(page(None, 1).await, 1);
+    assert_eq!(page(Some(&clients[1].id), 1).await, 1);
+    assert_eq!(page(Some(&clients[7].id), 100).await, clients.len() - 8);
+    assert_eq!(page(Some(&id("client-99")), 100).await, 0);
+    assert!(store.client_extracts(&other(), None, 100).await.unwrap().is_empty());
 }
 
 pub(crate) async fn uses_of_secrets_are_noted_when_they_are_later(store: Arc<dyn Store>) {

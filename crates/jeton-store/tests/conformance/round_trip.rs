@@ -36,6 +36,8 @@ pub(crate) async fn any_client_and_any_token_come_back_as_they_were(store: Arc<d
         assert_eq!(found.as_ref(), Some(&client));
         let page = store.clients(&client.realm, None, 1000).await.unwrap();
         assert!(page.contains(&client));
+        let extracts = store.client_extracts(&client.realm, None, 1000).await.unwrap();
+        assert!(extracts.contains(&client.into()));
 
         let token = any_token().new_tree(&mut runner).unwrap().current();
         store.keep_token(token.clone(), None).await.unwrap();
