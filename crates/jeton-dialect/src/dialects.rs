@@ -1,9 +1,10 @@
 //! The dialects at hand: the built-in ones and those of an own directory, no name twice.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jeton_engine::name::DialectName;
 
@@ -12,6 +13,7 @@ use crate::dialect::Dialect;
 use crate::problem::Problems;
 
 /// What `build.rs` found in one folder under `dialects/`.
+#[derive(Debug)]
 struct Builtin {
     name: &'static str,
     text: &'static str,
@@ -29,9 +31,9 @@ pub struct Folder {
     /// Where it came from.
     pub origin: Origin,
     /// The text of `exchanges/cast.toml`, where there is one.
-    pub cast: Option<String>,
+    pub cast: Option<Cow<'static, str>>,
     /// Name and text of every `exchanges/*.http`, by name.
-    pub exchanges: Vec<(String, String)>,
+    pub exchanges: Vec<(Cow<'static, str>, Cow<'static, str>)>,
 }
 
 /// Where a dialect came from.
@@ -45,7 +47,30 @@ pub enum Origin {
 
 /// Dialects by name.
 #[derive(Clone, Debug, Default)]
-pub struct Dialects(BTreeMap<DialectName, Folder>);
+pub struct Dialects(BTreeMap<DialectName, Entry>);
+
+/// A dialect that is at hand.
+#[derive(Clone, Debug)]
+enum Entry {
+    Loaded(Folder),
+    /// Loaded when it is first asked for.
+    Builtin(&'static Builtin, OnceLock<Folder>),
+}
+
+impl Entry {
+    fn folder(&self) -> Option<&Folder> {
+        match self {
+            Self::Loaded(folder) => Some(folder),
+            Self::Builtin(builtin, folder) => {
+                if folder.get().is_none() {
+                    // Whoever comes second at the same moment has loaded the same.
+                    let _ = folder.set(load_builtin(builtin).ok()?);
+                }
+                folder.get()
+            }
+        }
+    }
+}
 
 impl Dialects {
     /// The dialects that are part of the binary.
@@ -56,22 +81,21 @@ impl Dialects {
         let mut dialects = Self::default();
         let mut problems = Problems::default();
         for builtin in BUILTIN {
-            let file = format!("dialects/{}/dialect.toml", builtin.name);
-            let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
-            let name = parse_name(builtin.name, &file);
-            let loaded = name.and_then(|name| load(&name, &file, builtin.text));
-            let added = loaded.and_then(|dialect| {
-                let folder = Folder {
-                    dialect: Arc::new(dialect),
-                    origin: Origin::Builtin,
-                    cast: builtin.cast.map(str::to_owned),
-                    exchanges: builtin.exchanges.iter().map(own).collect(),
-                };
-                dialects.add(folder, &file)
-            });
+            let added = load_builtin(builtin)
+                .and_then(|folder| dialects.add(folder, &builtin_file(builtin)));
             problems.extend(added.err().unwrap_or_default());
         }
         if problems.is_empty() { Ok(dialects) } else { Err(problems) }
+    }
+
+    /// The same, each loaded when it is first asked for: a server speaks few of them. With one that has
+    /// a problem, which none has, it is as if it were not there.
+    pub fn builtin_when_asked() -> Self {
+        let entry = |builtin: &'static Builtin| {
+            let name = parse_name(builtin.name, &builtin_file(builtin)).ok()?;
+            Some((name, Entry::Builtin(builtin, OnceLock::new())))
+        };
+        Self(BUILTIN.iter().filter_map(entry).collect())
     }
 
     /// Adds every `NAME/dialect.toml` of a directory.
@@ -109,7 +133,7 @@ impl Dialects {
             let message = format!("there is a dialect {name} already: rename this folder");
             return Err(Problems::with_file(file, message));
         }
-        self.0.insert(name, folder);
+        self.0.insert(name, Entry::Loaded(folder));
         Ok(())
     }
 
@@ -120,18 +144,34 @@ impl Dialects {
 
     /// The dialect of this name with its exchanges.
     pub fn folder(&self, name: &str) -> Option<&Folder> {
-        self.0.get(name)
+        self.0.get(name).and_then(Entry::folder)
     }
 
     /// All dialects with their exchanges, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Folder> {
-        self.0.values()
+        self.0.values().filter_map(Entry::folder)
     }
 
     /// The names, for messages.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(DialectName::as_str)
     }
+}
+
+fn builtin_file(builtin: &Builtin) -> String {
+    format!("dialects/{}/dialect.toml", builtin.name)
+}
+
+fn load_builtin(builtin: &Builtin) -> Result<Folder, Problems> {
+    let file = builtin_file(builtin);
+    let dialect = load(&parse_name(builtin.name, &file)?, &file, builtin.text)?;
+    let own = |&(name, text): &(&'static str, &'static str)| (name.into(), text.into());
+    Ok(Folder {
+        dialect: Arc::new(dialect),
+        origin: Origin::Builtin,
+        cast: builtin.cast.map(Cow::Borrowed),
+        exchanges: builtin.exchanges.iter().map(own).collect(),
+    })
 }
 
 /// Loads one folder `NAME` with its `dialect.toml` and its exchanges.
@@ -146,8 +186,8 @@ pub fn load_folder(folder: &Path) -> Result<Folder, Problems> {
     Ok(Folder {
         dialect: Arc::new(dialect),
         origin: Origin::Folder(folder.display().to_string()),
-        cast,
-        exchanges,
+        cast: cast.map(Cow::Owned),
+        exchanges: exchanges.into_iter().map(|(name, text)| (name.into(), text.into())).collect(),
     })
 }
 

@@ -438,3 +438,15 @@ fn the_folder_of_every_built_in_dialect_is_without_a_problem() {
         assert!(told.is_empty(), "{told}");
     }
 }
+
+#[test]
+fn what_is_loaded_when_asked_for_is_what_is_loaded_at_once() {
+    let (all, asked) = (Dialects::builtin().unwrap(), Dialects::builtin_when_asked());
+    assert!(all.names().eq(asked.names()));
+    for folder in all.iter() {
+        let same = asked.folder(folder.dialect.name().as_str()).unwrap();
+        assert_eq!(same.dialect.source_text(), folder.dialect.source_text());
+        assert_eq!((&same.cast, &same.exchanges), (&folder.cast, &folder.exchanges));
+    }
+    assert!(asked.get("nobody-s").is_none());
+}

@@ -324,13 +324,7 @@ fn dialects(reader: &mut Reader, base_dir: &Path) -> Option<Arc<Dialects>> {
     let directory =
         reader.read("dialects.directory", |said| Ok(base_dir.join(parse::text(said)?)))?;
     let place = reader.place("dialects.directory");
-    let mut dialects = match Dialects::builtin() {
-        Ok(dialects) => dialects,
-        Err(problems) => {
-            reader.problem(Problem::new(Place::Default, problems.to_string()));
-            return None;
-        }
-    };
+    let mut dialects = Dialects::builtin_when_asked();
     if directory.is_dir() {
         for problem in own_dialects(&mut dialects, &directory) {
             reader.problem(Problem::new(place.clone(), problem));
