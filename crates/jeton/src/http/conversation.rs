@@ -23,13 +23,11 @@ use parking_lot::Mutex;
 use super::connection::{Answering, Watch};
 use super::peer::Peer;
 use super::together::OthersFirst;
-use super::traffic::Connections;
 
 /// Where the requests of all connections of a listener are answered: by whom, and the rooms.
 pub(super) struct Hall<C, F> {
     answer: C,
     free: Mutex<Vec<Room<F>>>,
-    connections: Arc<Connections>,
 }
 
 /// What a request needs while it is answered.
@@ -40,8 +38,8 @@ impl<C, F> Hall<C, F> {
     const FREE_MAX: usize = 64;
 
     /// A hall where everything is answered by `answer`.
-    pub(super) fn new(answer: C, connections: Arc<Connections>) -> Self {
-        Self { answer, free: Mutex::default(), connections }
+    pub(super) fn new(answer: C) -> Self {
+        Self { answer, free: Mutex::default() }
     }
 
     fn enter(&self, answering: F) -> Room<F> {
@@ -110,10 +108,7 @@ impl<C, F: Future<Output = Response<Full<Bytes>>>> Future for Answer<C, F> {
                 *stage = Stage::Decided(response, answering, OthersFirst::default());
             }
         }
-        // Where there are many, each that waits would hold its buffers meanwhile.
-        if let Stage::Decided(_, _, others) = stage
-            && !hall.connections.are_many()
-        {
+        if let Stage::Decided(_, _, others) = stage {
             ready!(others.poll(context));
         }
         // Nobody asks again after the answer.

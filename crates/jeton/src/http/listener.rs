@@ -80,7 +80,7 @@ pub(crate) async fn listen<A: Answers>(
 ) {
     let Door { socket, tls, connections: counts, draining } = door;
     let answer = move |request, peer| Arc::clone(&answers).answer(request, peer);
-    let hall = Hall::new(answer, Arc::clone(&counts));
+    let hall = Hall::new(answer);
     let (hall, speech) = (Arc::new(hall), Speech::new(&limits));
     let house = Arc::new(House { hall, speech, limits, tls, counts, draining });
     let places = Arc::new(Semaphore::new(limits.connections_max));
@@ -295,7 +295,7 @@ mod tests {
             tokio::task::yield_now().await;
             Response::new(Full::from(Bytes::copy_from_slice(&large)))
         };
-        let hall = Hall::new(answer, Arc::default());
+        let hall = Hall::new(answer);
         let bytes = of_a_connection(&hall);
         assert!(bytes <= 2048, "{bytes}");
     }

@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 needs a buffer to read into and one to write from, 8 KiB each, whatever its caller does. So
 //! there are none before the first request, and they are given back while the caller is silent: at the next
-//! look, or between two requests where there are many connections.
+//! look, or between two requests where half of the places are taken.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -33,6 +33,9 @@ pub(super) struct Speech {
     /// For those that speak HTTP/1.1 as far as is known: what they send first needs no second place, and
     /// the buffer for all that follows stays as small as it began.
     http1: http1::Builder,
+    /// From as many open connections on, memory counts more than what it costs to make buffers anew: some
+    /// thousand instructions a request.
+    many: u64,
 }
 
 impl Speech {
@@ -64,7 +67,8 @@ impl Speech {
             .max_concurrent_streams(128)
             .initial_stream_window_size(64 * 1024)
             .initial_connection_window_size(1024 * 1024);
-        Self { either, http1 }
+        let many = u64::try_from(limits.connections_max / 2).unwrap_or(u64::MAX);
+        Self { either, http1, many }
     }
 
     /// Speaks HTTP/1.1 with a caller until one of the two hangs up.
@@ -88,7 +92,7 @@ impl Speech {
                 Pin::new(&mut connection).graceful_shutdown();
             }
             loop {
-                let many = || connections.are_many();
+                let many = || connections.open_now() >= self.many;
                 let alarm = tokio::select! {
                     biased;
                     talked = poll_fn(|context| talk(&mut connection, &watch, many, context)) => match talked {

@@ -267,16 +267,6 @@ impl Connections {
         Open(Arc::clone(self))
     }
 
-    /// From as many on, those whose caller is silent hold nothing. It costs 5 % of a request to make it
-    /// anew, which is less than many connections lose where what they hold has no room in the
-    /// processor's cache.
-    const MANY: u64 = 256;
-
-    /// Whether what each holds counts.
-    pub(crate) fn are_many(&self) -> bool {
-        self.open_now() >= Self::MANY
-    }
-
     /// How many are open.
     pub(crate) fn open_now(&self) -> u64 {
         // In this order, so that the difference is never less than nothing.

@@ -10,8 +10,9 @@ use crate::tls::Stage;
 
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// More than those from which on silent connections hold nothing.
+/// More than half of the places, and so as many that silent connections hold nothing.
 const MANY: usize = 300;
+const PLACES: &str = "[server]\nconnections_max = 500\n";
 
 /// Many connections on which nothing was said yet.
 async fn crowd(address: SocketAddr) -> Vec<Line> {
@@ -36,7 +37,7 @@ async fn served_crowd(address: SocketAddr) -> Vec<Line> {
 
 #[tokio::test]
 async fn each_of_many_is_answered_again_and_again() {
-    let running = start(GROWTH).await;
+    let running = start(&format!("{PLACES}{GROWTH}")).await;
     let mut crowd = served_crowd(running.public_address()).await;
     for _ in 0..3 {
         for line in &mut crowd {
@@ -48,7 +49,7 @@ async fn each_of_many_is_answered_again_and_again() {
 
 #[tokio::test]
 async fn a_head_that_came_in_part_with_the_request_before_it_is_read_to_its_end() {
-    let running = start(GROWTH).await;
+    let running = start(&format!("{PLACES}{GROWTH}")).await;
     let _crowd = served_crowd(running.public_address()).await;
     let mut line = Line::open(running.public_address()).await;
     let (first, last) = (get(JWKS, "x"), get("/nothing", "x"));
@@ -64,7 +65,7 @@ async fn a_head_that_came_in_part_with_the_request_before_it_is_read_to_its_end(
 
 #[tokio::test]
 async fn requests_that_come_together_are_answered_in_their_order() {
-    let running = start(GROWTH).await;
+    let running = start(&format!("{PLACES}{GROWTH}")).await;
     let _crowd = served_crowd(running.public_address()).await;
     let mut line = Line::open(running.public_address()).await;
     for _ in 0..2 {
@@ -78,7 +79,7 @@ async fn requests_that_come_together_are_answered_in_their_order() {
 
 #[tokio::test]
 async fn a_caller_that_has_sent_its_last_request_has_an_answer_and_is_hung_up_on() {
-    let running = start(GROWTH).await;
+    let running = start(&format!("{PLACES}{GROWTH}")).await;
     let mut crowd = served_crowd(running.public_address()).await;
     let mut line = crowd.pop().unwrap();
     line.send(&get(JWKS, "x")).await;
@@ -92,7 +93,7 @@ async fn a_caller_that_has_sent_its_last_request_has_an_answer_and_is_hung_up_on
 
 #[tokio::test]
 async fn a_server_that_stops_closes_silent_connections_and_answers_what_has_come() {
-    let running = start(GROWTH).await;
+    let running = start(&format!("{PLACES}{GROWTH}")).await;
     let address = running.public_address();
     let mut silent = served_crowd(address).await;
     let mut asking = Vec::new();
@@ -122,7 +123,7 @@ async fn a_server_that_stops_closes_silent_connections_and_answers_what_has_come
 #[tokio::test]
 async fn over_tls_it_is_the_same() {
     let stage = Stage::new();
-    let running = start(&stage.section("", GROWTH)).await;
+    let running = start(&format!("{PLACES}{}", stage.section("", GROWTH))).await;
     let _crowd = crowd(running.public_address()).await;
     let stream = stage.connect_as(running.public_address(), None).await.unwrap();
     let mut line = Line::over(stream);
