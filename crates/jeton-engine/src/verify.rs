@@ -70,9 +70,10 @@ impl Engine {
         caller: Caller<'_>,
         access: &Access<'_>,
     ) -> Result<ActiveToken, Error> {
+        // Of a yes and of a no: memory that is too old knows neither. Asked first, because it may be told what
+        // it missed just after it was looked into, and last, because what lies between may take its time.
+        self.reach.vouch()?;
         let outcome = self.passes(realm, terms, caller, access).await;
-        // Of a yes and of a no: memory that is too old knows neither. Asked last, because what lies
-        // before may take its time.
         self.reach.vouch()?;
         outcome
     }
