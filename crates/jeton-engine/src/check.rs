@@ -144,7 +144,7 @@ fn holds(memory: &Memory, says: &Says, now: Time) -> Option<Arc<LiveClient>> {
     let client = memory.clients.client(says.client_id.as_str())?;
     // A token of an earlier client of the same identifier is not this client's.
     let theirs = client.created_at.whole_second() <= says.issued_at;
-    (client.status == ClientStatus::Enabled && theirs).then_some(client)
+    (client.status() == ClientStatus::Enabled && theirs).then_some(client)
 }
 
 /// A JWT that one of the realm's keys signed. Only types that access tokens have: other JWTs that

@@ -83,10 +83,11 @@ impl Client {
 }
 
 /// Whether a client may have tokens at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientStatus {
     /// It may.
+    #[default]
     Enabled,
     /// An operator said no.
     Disabled,

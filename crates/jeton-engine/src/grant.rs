@@ -21,7 +21,7 @@ const LIFETIME_SECONDS: u32 = 3600;
 /// # Errors
 /// The reason why not.
 pub(crate) fn may_have_token(client: &LiveClient, source: IpAddr) -> Result<(), Reason> {
-    if client.status == ClientStatus::Disabled {
+    if client.status() == ClientStatus::Disabled {
         return Err(Reason::ClientDisabled);
     }
     let source = source.to_canonical();

@@ -60,7 +60,7 @@ async fn introspect(
     let caller = known_caller(deciding, question).await?;
     let token = deciding.engine.check(deciding.realm, question.token.as_bytes()).await?;
     let theirs = |token: &ActiveToken| {
-        caller.role == ClientRole::ResourceServer || token.client.id == caller.id
+        caller.role() == ClientRole::ResourceServer || token.client.id == caller.id
     };
     let token = token.filter(|token| theirs(token) && token.may_be_used(deciding.realm));
     reach.vouch()?;
@@ -72,7 +72,7 @@ async fn introspect(
 fn is_for_another(realm: &RealmState, caller: &LiveClient, token: &ActiveToken) -> bool {
     let names = |audience: &str| {
         let client = realm.memory.clients.client(audience);
-        client.is_some_and(|live| live.role == ClientRole::ResourceServer)
+        client.is_some_and(|live| live.role() == ClientRole::ResourceServer)
     };
     let audiences = &token.says.audiences;
     token.client.id != caller.id

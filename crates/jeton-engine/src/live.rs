@@ -9,7 +9,7 @@ mod keys;
 mod run;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,7 @@ use quick_cache::sync::Cache;
 
 pub use crate::live::client::LiveClient;
 pub(crate) use crate::live::client::LiveSecret;
+use crate::live::client::Scopes;
 use crate::live::clients::Clients;
 pub(crate) use crate::live::keys::KeyMark;
 use crate::live::keys::LiveKeys;
@@ -111,9 +112,9 @@ pub(crate) struct Memory {
     pub(crate) said: Cache<TokenDigest, Arc<Says>>,
     /// What is counted of it.
     pub(crate) counts: RealmCounts,
-    /// Tokens that were revoked and have not expired, and when they will. Nobody can choose what digests
-    /// are, so the hash need not resist anybody.
-    revoked: papaya::HashMap<TokenDigest, Option<Time>, foldhash::fast::RandomState>,
+    /// Tokens that were revoked and have not expired, and when they will; made with the first of them. Nobody
+    /// can choose what digests are, so the hash need not resist anybody.
+    revoked: OnceLock<papaya::HashMap<TokenDigest, Option<Time>, foldhash::fast::RandomState>>,
 }
 
 impl Memory {
@@ -135,7 +136,7 @@ impl Memory {
             registering: RegistrationCounts::new(),
             said: Cache::new(SAID_MAX),
             counts: RealmCounts::default(),
-            revoked: papaya::HashMap::default(),
+            revoked: OnceLock::new(),
         };
         memory.reload(store, master_key, realm, now).await?;
         Ok(memory)
@@ -160,23 +161,24 @@ impl Memory {
 
     /// Whether a token was revoked.
     pub(crate) fn is_revoked(&self, digest: &TokenDigest) -> bool {
-        self.revoked.pin().contains_key(digest)
+        self.revoked.get().is_some_and(|revoked| revoked.pin().contains_key(digest))
     }
 
     /// How many tokens were revoked and are not forgotten yet.
     pub(crate) fn revoked(&self) -> usize {
-        self.revoked.len()
+        self.revoked.get().map_or(0, papaya::HashMap::len)
     }
 
     /// Takes over that a token was revoked.
     pub(crate) fn revoke(&self, digest: TokenDigest, expires_at: Option<Time>) {
-        self.revoked.pin().insert(digest, expires_at);
+        self.revoked.get_or_init(Default::default).pin().insert(digest, expires_at);
     }
 
     /// Forgets revoked tokens that have expired by now: they hold no more either way.
     pub(crate) fn forget_expired(&self, now: Time) {
+        let Some(revoked) = self.revoked.get() else { return };
         let expired = now.minus(KEPT_LONGER);
-        self.revoked.pin().retain(|_, end| end.is_none_or(|end| expired < end));
+        revoked.pin().retain(|_, end| end.is_none_or(|end| expired < end));
     }
 
     /// Forgets what was read of a client's tokens: their rows are gone.
@@ -187,9 +189,9 @@ impl Memory {
     /// Reads all clients anew; those that are gone are forgotten.
     async fn reload_clients(&self, store: &dyn Store, realm: &RealmName) -> Result<(), StoreError> {
         // Small enough to stay in the processor's cache from the row to what is held of it.
-        const PAGE: u32 = 1000;
+        const PAGE: u32 = 500;
         let known_before = self.clients.len() > 0;
-        let (mut seen, mut scopes, mut fresh) = (HashSet::new(), HashSet::new(), Vec::new());
+        let (mut seen, mut scopes, mut fresh) = (HashSet::new(), Scopes::default(), Vec::new());
         let mut page = store.client_extracts(realm, None, PAGE).await?;
         loop {
             let after = page.last().map(|client| client.id().clone());
@@ -234,7 +236,7 @@ impl Memory {
     ) -> Result<(), StoreError> {
         match store.client(realm, id).await? {
             Some(client) => {
-                let live = self.clients.live(client.into(), &mut HashSet::new());
+                let live = self.clients.live(client.into(), &mut Scopes::default());
                 self.clients.put(vec![live]);
             }
             None => self.clients.forget(id),

@@ -127,7 +127,12 @@ fn check_text(text: &str) -> Result<(), NameError> {
     if text.is_empty() || text.len() > 255 {
         return Err(NameError("must have 1 to 255 bytes"));
     }
-    if text.chars().any(char::is_control) {
+    // Looked at by bytes where that is enough: all clients are read at every start.
+    let control = match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.chars().any(char::is_control),
+    };
+    if control {
         return Err(NameError("must not have control characters"));
     }
     Ok(())

@@ -192,7 +192,7 @@ impl RealmState {
 impl ClientReadings {
     fn take(&mut self, client: &LiveClient, now: Time) {
         self.locked += usize::from(client.lock().holds(now));
-        if client.status == ClientStatus::Disabled {
+        if client.status() == ClientStatus::Disabled {
             self.disabled += 1;
             return;
         }

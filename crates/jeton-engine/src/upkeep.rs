@@ -183,6 +183,8 @@ impl Engine {
     async fn tell_of_moving_clients(&self) {
         let mut told = HashMap::new();
         let mut ticks = interval(MOVING_EVERY);
+        // The first is at once, when nobody has made any.
+        ticks.tick().await;
         loop {
             ticks.tick().await;
             for (realm, state) in self.realms.load().iter() {

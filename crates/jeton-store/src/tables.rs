@@ -187,9 +187,10 @@ mod tests {
     use super::*;
     use crate::sqlite::{Location, SqliteSettings, SqliteStore};
 
-    /// What there is in a database but moves nowhere: what was migrated, a health check's own, and where
-    /// SQLite has its tokens.
-    const LEFT: &str = "'migration', 'probe', 'token_place', 'token_placed'";
+    /// What there is in a database but moves nowhere: what was migrated, a health check's own, where
+    /// SQLite has its tokens, and what it makes of clients.
+    const LEFT: &str =
+        "'migration', 'probe', 'token_place', 'token_placed', 'client_extract', 'client_extracted'";
 
     #[tokio::test]
     async fn every_column_of_every_table_moves() {

@@ -56,6 +56,7 @@ macro_rules! conformance {
                 clients_come_in_the_byte_order_of_their_identifiers
                 every_client_of_a_page_has_its_own_secrets
                 extracts_are_those_of_the_whole_clients
+                extracts_follow_every_change
                 uses_of_secrets_are_noted_when_they_are_later;
             keys: keys_come_back_in_the_order_they_were_made
                 a_key_is_added_once

@@ -245,10 +245,7 @@ async fn a_restore_where_there_is_nothing_makes_the_database() {
 async fn a_backup_that_is_not_sound_is_not_restored() {
     let (directory, path) = place();
     let backup = backed_up(&directory, &path).await;
-    let mut bytes = fs::read(&backup).unwrap();
-    let last = bytes.len() - 4096;
-    bytes[last..].fill(0x5a);
-    fs::write(&backup, bytes).unwrap();
+    damage::spoil(&backup, *damage::pages(&backup, "token").last().unwrap());
     let key = master_key();
     let refused = restore(&backup, (&path, Existing::Replaced), Some(&key), &|_| {}).unwrap_err();
     assert!(matches!(refused, CopyError::Unsound(_)), "{refused}");

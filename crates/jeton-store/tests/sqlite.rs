@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jeton_engine::client::extract::ClientExtract;
 use jeton_engine::event::EventKind;
 use jeton_engine::store::{Change, Changed, Revision, Store, StoreError, TokenFilter};
 use jeton_store::{Location, SqliteSettings, SqliteStore};
@@ -393,4 +394,40 @@ async fn the_log_is_emptied_when_nothing_is_written() {
         assert!(log.metadata().unwrap().len() > 0);
         until("the log is empty", || log.metadata().unwrap().len() == 0).await;
     }
+}
+
+#[tokio::test]
+async fn extracts_are_of_what_is_there_whoever_wrote_it() {
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    for name in ["a", "b", "c", "d"] {
+        let mut client = client(name);
+        client.secrets = vec![secret("s-1")];
+        store.add_client(&client, &event(EventKind::ClientCreated)).await.unwrap();
+    }
+    let by_hand = Connection::open(&path).unwrap();
+    for (sql, plain) in [
+        ("UPDATE client SET scope = 'read' WHERE id = 'a'", "a b c d"),
+        ("UPDATE client SET role = 'resource_server' WHERE id = 'a'", "b c d"),
+        (
+            "UPDATE secret SET generated = zeroblob(32), expires_at = 7 WHERE client_id = 'b'",
+            "b c d",
+        ),
+        ("UPDATE secret SET generated = NULL, supplied = '$argon2id' WHERE client_id = 'b'", "c d"),
+        ("DELETE FROM secret WHERE client_id = 'b'", "b c d"),
+        ("UPDATE client SET id = 'e' WHERE id = 'b'", "c d e"),
+        ("PRAGMA foreign_keys = OFF; DELETE FROM client WHERE id = 'e'", "c d"),
+        // What cannot be read so is read whole.
+        ("UPDATE client_extract SET terms = '1 1  s-1' WHERE id = 'c'", "c d"),
+        ("UPDATE client_extract SET digest = x'00' WHERE id = 'd'", "c d"),
+    ] {
+        by_hand.execute_batch(sql).unwrap();
+        let whole = store.clients(&main(), None, 10).await.unwrap();
+        let made: Vec<ClientExtract> = whole.into_iter().map(ClientExtract::from).collect();
+        assert_eq!(store.client_extracts(&main(), None, 10).await.unwrap(), made, "{sql}");
+        let plain_ids = made.iter().filter(|one| matches!(one, ClientExtract::Plain(_)));
+        let ids: Vec<&str> = plain_ids.map(|one| one.id().as_str()).collect();
+        assert_eq!(ids.join(" "), plain, "{sql}");
+    }
+    store.close().await;
 }

@@ -54,19 +54,17 @@ impl ById {
 
     /// Puts clients in, in the place of others of their identifiers where there are any.
     pub(super) fn put(&self, clients: Vec<Arc<LiveClient>>) {
-        let mut by_table: Vec<Vec<(u64, Arc<LiveClient>)>> = Vec::new();
-        by_table.resize_with(Self::TABLES, Vec::new);
-        for live in clients {
-            let hash = self.hash(&live);
-            if let Some(many) = by_table.get_mut(place(hash)) {
-                many.push((hash, live));
-            }
-        }
-        for many in by_table {
-            let Some(hash) = many.first().map(|(hash, _)| *hash) else { continue };
-            self.change(hash, |table| {
-                table.reserve(many.len(), |live| self.hash(live));
-                for (hash, live) in many {
+        let hashed = |live: Arc<LiveClient>| (self.hash(&live), live);
+        let mut clients: Vec<(u64, Arc<LiveClient>)> = clients.into_iter().map(hashed).collect();
+        clients.sort_unstable_by_key(|(hash, _)| place(*hash));
+        let mut clients = clients.into_iter();
+        while let Some((first, _)) = clients.as_slice().first() {
+            let first = *first;
+            let is_beside = |(hash, _): &&(u64, _)| place(*hash) == place(first);
+            let count = clients.as_slice().iter().take_while(is_beside).count();
+            self.change(first, |table| {
+                table.reserve(count, |live| self.hash(live));
+                for (hash, live) in clients.by_ref().take(count) {
                     let place = table.entry(hash, |own| own.id == live.id, |own| self.hash(own));
                     place.insert(live);
                 }
@@ -136,7 +134,7 @@ mod tests {
         Arc::new(client.into())
     }
 
-    fn revision(clients: &ById, id: &str) -> Option<u64> {
+    fn revision(clients: &ById, id: &str) -> Option<u32> {
         clients.client(id).map(|live| live.revision)
     }
 

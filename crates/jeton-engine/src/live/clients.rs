@@ -1,9 +1,8 @@
 //! A realm's clients in memory.
 
-use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use papaya::Equivalent;
 use parking_lot::Mutex;
@@ -12,9 +11,8 @@ use smallvec::SmallVec;
 use crate::client::extract::ClientExtract;
 use crate::client::{Client, SecretDigest};
 use crate::live::by_id::ById;
-use crate::live::client::LiveClient;
+use crate::live::client::{LiveClient, Scopes};
 use crate::name::{ClientId, RealmName, Subject};
-use crate::scope::Scope;
 
 /// A realm's clients, found by identifier and by subject without waiting.
 #[derive(Default)]
@@ -29,13 +27,14 @@ pub(crate) struct Clients {
     changing: Mutex<()>,
 }
 
-/// What some clients have alike.
-struct Index<K>(papaya::HashMap<K, SmallVec<[ClientId; 1]>>);
+/// What some clients have alike. Made when the first client has such a thing: in most realms none has, and
+/// an empty map takes 16 KiB.
+struct Index<K>(OnceLock<papaya::HashMap<K, SmallVec<[ClientId; 1]>>>);
 
 impl<K: Hash + Eq + Clone> Index<K> {
     /// The clients that have it.
     fn clients<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> SmallVec<[ClientId; 1]> {
-        self.0.pin().get(key).cloned().unwrap_or_default()
+        self.0.get().and_then(|map| map.pin().get(key).cloned()).unwrap_or_default()
     }
 
     /// A client had `before` and has `now`.
@@ -54,24 +53,28 @@ impl<K: Hash + Eq + Clone> Index<K> {
         let mut clients = self.clients(key);
         if !clients.contains(id) {
             clients.push(id.clone());
-            self.0.pin().insert(key.clone(), clients);
+            self.put(key, clients);
         }
     }
 
     fn forget(&self, key: &K, id: &ClientId) {
         let mut clients = self.clients(key);
         clients.retain(|known| known != id);
-        if clients.is_empty() {
-            self.0.pin().remove(key);
-        } else {
-            self.0.pin().insert(key.clone(), clients);
+        if !clients.is_empty() {
+            self.put(key, clients);
+        } else if let Some(map) = self.0.get() {
+            map.pin().remove(key);
         }
+    }
+
+    fn put(&self, key: &K, clients: SmallVec<[ClientId; 1]>) {
+        self.0.get_or_init(papaya::HashMap::new).pin().insert(key.clone(), clients);
     }
 }
 
 impl<K> Default for Index<K> {
     fn default() -> Self {
-        Self(papaya::HashMap::new())
+        Self(OnceLock::new())
     }
 }
 
@@ -138,21 +141,15 @@ impl Clients {
 
     /// A client as it is to be held from now on; with a scope that it shares with others, if it has the
     /// same as one of these.
-    pub(super) fn live(
-        &self,
-        client: ClientExtract,
-        scopes: &mut HashSet<Scope>,
-    ) -> Arc<LiveClient> {
+    pub(super) fn live(&self, client: ClientExtract, scopes: &mut Scopes) -> Arc<LiveClient> {
         let before = self.known(client.id());
         // A client that was deleted and made again has nothing of the old one.
         let same = before.as_ref().filter(|before| before.created_at == client.created_at());
         let run = same.map(|before| before.run.handed_on()).unwrap_or_default();
-        if before.is_some_and(|before| before.revision != client.revision()) {
+        if before.is_some_and(|before| before.revision != client.revision() as u32) {
             run.changed();
         }
-        let mut live = LiveClient::new(client, run);
-        live.share(scopes);
-        Arc::new(live)
+        Arc::new(LiveClient::new(client, run, scopes))
     }
 
     /// Takes over clients as they are now.

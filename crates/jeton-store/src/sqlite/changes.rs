@@ -6,6 +6,7 @@ use jeton_engine::store::{Change, Changed, Changes, Revision};
 use jeton_engine::token::TokenDigest;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::events;
 use super::trouble::{Trouble, integer};
 use crate::migrate::hexadecimal;
 
@@ -65,14 +66,15 @@ pub(super) fn after(connection: &Connection, revision: Revision) -> Result<Chang
     Ok(Changes { revision: newest, changed })
 }
 
-/// Removes up to `count` changes from before `before`.
+/// Removes up to `count` changes from before `before`, which are among the oldest as events are.
 pub(super) fn remove(connection: &Connection, before: Time, count: u64) -> Result<u64, Trouble> {
+    let window = u64::from(events::WINDOW).max(count);
     let removed = connection
         .prepare_cached(
-            "DELETE FROM change WHERE seq IN \
-             (SELECT seq FROM change WHERE at < ?1 ORDER BY seq LIMIT ?2)",
+            "DELETE FROM change WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM change \
+             ORDER BY seq LIMIT ?3) WHERE at < ?1 ORDER BY seq LIMIT ?2)",
         )?
-        .execute(params![before.milliseconds(), integer(count)?])?;
+        .execute(params![before.milliseconds(), integer(count)?, integer(window)?])?;
     Ok(removed as u64)
 }
 

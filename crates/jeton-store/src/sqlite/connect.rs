@@ -95,10 +95,10 @@ fn writing(location: &Location, settings: &SqliteSettings) -> rusqlite::Result<C
     connection.busy_timeout(settings.patience)?;
     use_log(&connection, settings.patience)?;
     // FULL: a commit is on the disk before anybody is told of it. Checkpoints are not made by
-    // commits but by a thread of their own.
+    // commits but by a thread of their own. In memory is what the largest transaction changes, but for places.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF; \
-         PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2000;",
+         PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1000;",
     )?;
     plan_once(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -131,7 +131,7 @@ pub(super) fn reader(path: &Path, settings: &SqliteSettings) -> rusqlite::Result
     connection.busy_timeout(settings.patience)?;
     // Little of its own: what is read twice is in the system's cache.
     connection.execute_batch(
-        "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;",
+        "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -128;",
     )?;
     plan_once(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

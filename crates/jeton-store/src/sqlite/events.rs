@@ -19,7 +19,7 @@ pub(super) const INSERT: &str = "INSERT INTO event \
 
 /// How many of the oldest events are looked at for old ones. Events are written in the order of
 /// time, all but exactly; only a clock that was set back makes old ones hide behind newer ones.
-const WINDOW: u32 = 10_000;
+pub(super) const WINDOW: u32 = 1_000;
 
 /// Keeps an event.
 pub(super) fn keep(connection: &Connection, event: &Event) -> Result<(), Trouble> {

@@ -103,6 +103,7 @@ impl Examination<'_> {
             self.rows(standing.is_ahead);
             self.numbers();
             self.places();
+            self.extracts();
         }
         Ok(())
     }
@@ -274,6 +275,22 @@ impl Examination<'_> {
                 self.examined.note(damage("table token_place".to_owned(), what));
             }
             Err(error) => self.failed("table token_place", &error),
+        }
+    }
+
+    /// Whether of each client the extract is there that a start reads.
+    fn extracts(&mut self) {
+        let sql = "SELECT count(*) FROM (SELECT realm, id FROM \
+            (SELECT * FROM client_extracted EXCEPT SELECT * FROM client_extract) UNION \
+            SELECT realm, id FROM \
+            (SELECT * FROM client_extract EXCEPT SELECT * FROM client_extracted))";
+        match self.connection.query_row(sql, [], |row| row.get(0)) {
+            Ok(0) => {}
+            Ok::<i64, _>(wrong) => {
+                let what = format!("the extracts of {wrong} clients are not what the clients are");
+                self.examined.note(damage("table client_extract".to_owned(), what));
+            }
+            Err(error) => self.failed("table client_extract", &error),
         }
     }
 }

@@ -18,8 +18,8 @@ use super::trouble::Trouble;
 use super::{Location, connect};
 use crate::error::OpenError;
 
-/// How much is written at a time.
-const STEP: usize = 1024 * 1024;
+/// How much is written at a time. More would make the allocator keep larger pieces for later, too.
+const STEP: usize = 64 * 1024;
 
 /// Tells other processes, as long as it lives, that the log has been brought to the disk. SQLite itself
 /// locks the database and the log's index, never the log, so this is not in its way.

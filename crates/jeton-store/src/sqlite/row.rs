@@ -103,7 +103,7 @@ impl<'r, 's> Columns<'r, 's> {
     }
 
     /// The next column as text.
-    pub(super) fn text(&mut self) -> Result<&'r str, Trouble> {
+    fn text(&mut self) -> Result<&'r str, Trouble> {
         self.next += 1;
         let value = self.row.get_ref(self.next - 1)?;
         value.as_str().map_err(|_| self.unreadable(&"is not text"))

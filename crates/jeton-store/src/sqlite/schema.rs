@@ -25,6 +25,13 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         // A program that knows nothing of bound tokens would take one from whoever stole it.
         works_from: 2,
     },
+    Migration {
+        number: 3,
+        name: "extracts",
+        sql: include_str!("../../migrations/sqlite/0003_extracts.sql"),
+        // What is new is kept by the database itself.
+        works_from: 2,
+    },
 ];
 
 /// Made before there was more than one schema; [`REMEMBER_WHO`] adds what came later.

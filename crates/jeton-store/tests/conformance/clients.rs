@@ -313,6 +313,50 @@ pub(crate) async fn extracts_are_those_of_the_whole_clients(store: Arc<dyn Store
     assert!(store.client_extracts(&other(), None, 100).await.unwrap().is_empty());
 }
 
+pub(crate) async fn extracts_follow_every_change(store: Arc<dyn Store>) {
+    let extracts = async || {
+        let whole = store.clients(&main(), None, 10).await.unwrap();
+        let made: Vec<ClientExtract> = whole.into_iter().map(ClientExtract::from).collect();
+        assert_eq!(store.client_extracts(&main(), None, 10).await.unwrap(), made);
+        made
+    };
+    let plain = |extract: Option<&ClientExtract>| match extract {
+        Some(ClientExtract::Plain(plain)) => Some((plain.revision, plain.secret.is_some())),
+        _ => None,
+    };
+    let mut orders = client("orders");
+    store.add_client(&orders, &event(EventKind::ClientCreated)).await.unwrap();
+    store.add_client(&client("returns"), &event(EventKind::ClientCreated)).await.unwrap();
+    assert_eq!(plain(extracts().await.first()), Some((1, false)));
+    let changes: [&dyn Fn(&mut Client); 6] = [
+        &|client| client.secrets = vec![secret("s-1")],
+        &|client| client.secrets.push(secret("s-2")),
+        &|client| drop(client.secrets.remove(0)),
+        &|client| client.status = ClientStatus::Disabled,
+        &|client| client.status = ClientStatus::Enabled,
+        &|client| client.name = Some("Orders\nand returns".into()),
+    ];
+    let mut seen = Vec::new();
+    for change in changes {
+        change(&mut orders);
+        orders.revision += 1;
+        store.replace_client(&orders, &event(EventKind::ClientChanged)).await.unwrap();
+        let extracts = extracts().await;
+        assert_eq!(plain(extracts.get(1)), Some((1, false)), "the other one is as it was");
+        seen.push(plain(extracts.first()));
+    }
+    let with_secret = |revision| Some((revision, true));
+    assert_eq!(seen, [with_secret(2), None, with_secret(4), None, with_secret(6), with_secret(7)]);
+    let secret_id = orders.secrets[0].id.clone();
+    let used = SecretUse { realm: main(), client_id: id("orders"), secret_id, at: at(50) };
+    store.note_secret_uses(&[used]).await.unwrap();
+    assert_eq!(plain(extracts().await.first()), with_secret(7));
+    store.delete_client(&main(), &id("orders"), &event(EventKind::ClientDeleted)).await.unwrap();
+    assert_eq!(extracts().await.len(), 1);
+    store.add_client(&client("orders"), &event(EventKind::ClientCreated)).await.unwrap();
+    assert_eq!(plain(extracts().await.first()), Some((1, false)));
+}
+
 pub(crate) async fn uses_of_secrets_are_noted_when_they_are_later(store: Arc<dyn Store>) {
     let mut first = client("orders");
     first.secrets = vec![secret("s-1"), secret("s-2"), secret("s-3")];

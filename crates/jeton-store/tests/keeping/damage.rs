@@ -8,7 +8,8 @@ use super::*;
 const PAGE: usize = 4096;
 
 /// The numbers of the pages that a table or an index has, the first one first.
-fn pages(path: &Path, name: &str) -> Vec<usize> {
+/// The root of a table or an index, and the last page below it where there are some.
+pub(crate) fn pages(path: &Path, name: &str) -> Vec<usize> {
     let bytes = fs::read(path).unwrap();
     let root: u32 = Connection::open(path)
         .unwrap()
@@ -24,7 +25,8 @@ fn pages(path: &Path, name: &str) -> Vec<usize> {
     found
 }
 
-fn spoil(path: &Path, page: usize) {
+/// Writes nonsense over a page.
+pub(crate) fn spoil(path: &Path, page: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[(page - 1) * PAGE + usize::from(page == 1) * 100..page * PAGE].fill(0x5a);
     fs::write(path, bytes).unwrap();
@@ -129,6 +131,7 @@ async fn what_the_pages_do_not_show_is_found_too() {
              UPDATE signing_key SET sealed = zeroblob(60); \
              UPDATE sqlite_sequence SET seq = 1 WHERE name = 'token'; \
              UPDATE token_placed SET through = 7; \
+             UPDATE client_extract SET digest = zeroblob(32); \
              DROP INDEX token_expiry",
         )
         .unwrap();
@@ -140,8 +143,9 @@ async fn what_the_pages_do_not_show_is_found_too() {
     assert!(found(&examined, "table signing_key").remedy.contains("master key"));
     assert!(found(&examined, "table token").what.contains("newest number"));
     assert!(found(&examined, "table token_place").what.contains("places of 7 tokens"));
+    assert!(found(&examined, "table client_extract").what.contains("extracts of 1 clients"));
     assert!(found(&examined, "index token_expiry").what.contains("not there"));
-    assert_eq!(examined.problems.len(), 7, "{:?}", examined.problems);
+    assert_eq!(examined.problems.len(), 8, "{:?}", examined.problems);
 }
 
 /// A database with a log of commits that nobody has moved into it, and that log.

@@ -126,6 +126,34 @@ fn tokens_of_the_first_schema_keep_their_numbers_and_are_found_by_their_digests(
 }
 
 #[test]
+fn clients_of_the_second_schema_have_their_extracts() {
+    let (_directory, path) = place();
+    let second = open(&path, MIGRATIONS.get(..2).unwrap()).unwrap();
+    second
+        .execute_batch(
+            "INSERT INTO client (realm, id, name, status, role, lock, scope, created_at, changed_at, \
+             revision) VALUES ('main', 'a', NULL, 'enabled', 'client', 'open', 'read write', 5, 5, 1), \
+             ('main', 'b', 'B b', 'enabled', 'client', 'open', '', 6, 7, 2), \
+             ('main', 'c', NULL, 'disabled', 'client', 'open', '', 8, 8, 1); \
+             INSERT INTO secret (realm, client_id, position, id, generated, created_at, expires_at) \
+             VALUES ('main', 'a', 0, 's', zeroblob(32), 5, 9)",
+        )
+        .unwrap();
+    drop(second);
+    let connection = open(&path, MIGRATIONS).unwrap();
+    let mut select = connection
+        .prepare("SELECT id, terms, length(digest) FROM client_extract ORDER BY id")
+        .unwrap();
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let rows: Vec<(String, Option<String>, Option<u32>)> = rows.map(Result::unwrap).collect();
+    let terms = |terms: &str| Some(terms.to_owned());
+    assert_eq!(rows[0], ("a".to_owned(), terms("5 1 9 s read write"), Some(32)));
+    assert_eq!(rows[1], ("b".to_owned(), terms("6 2   \nB b"), None));
+    assert_eq!(rows[2], ("c".to_owned(), None, None));
+    assert_eq!(rows.len(), 3);
+}
+
+#[test]
 fn a_newer_database_is_refused_and_left_alone() {
     let (directory, path) = place();
     drop(open(&path, &[FIRST, SECOND]).unwrap());
