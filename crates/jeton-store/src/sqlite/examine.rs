@@ -280,10 +280,12 @@ impl Examination<'_> {
 
     /// Whether of each client the extract is there that a start reads.
     fn extracts(&mut self) {
-        let sql = "SELECT count(*) FROM (SELECT realm, id FROM \
-            (SELECT * FROM client_extracted EXCEPT SELECT * FROM client_extract) UNION \
-            SELECT realm, id FROM \
-            (SELECT * FROM client_extract EXCEPT SELECT * FROM client_extracted))";
+        let of = |table| format!("SELECT realm, id, terms, digest FROM {table}");
+        let (there, right) = (of("client_extract"), of("client_extracted"));
+        let sql = &format!(
+            "SELECT count(*) FROM (SELECT realm, id FROM ({right} EXCEPT {there}) \
+             UNION SELECT realm, id FROM ({there} EXCEPT {right}))"
+        );
         match self.connection.query_row(sql, [], |row| row.get(0)) {
             Ok(0) => {}
             Ok::<i64, _>(wrong) => {

@@ -102,7 +102,7 @@ fn read(
 
 /// What comes before the next `end`, and the rest after it.
 fn part<'t>(text: &mut &'t str, end: u8) -> Option<&'t str> {
-    let at = text.bytes().position(|byte| byte == end)?;
+    let at = memchr::memchr(end, text.as_bytes())?;
     let (part, rest) = (text.get(..at)?, text.get(at + 1..)?);
     *text = rest;
     Some(part)
