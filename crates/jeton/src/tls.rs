@@ -30,15 +30,17 @@ pub(crate) const VERSIONS: &[&SupportedProtocolVersion] =
     &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 /// For TLS 1.2 just the four that RFC 9325 section 4.2 recommends, which are all that the FAPI 2.0
-/// Security Profile section 5.2 permits: ephemeral keys, authenticated encryption.
+/// Security Profile section 5.2 permits: ephemeral keys, authenticated encryption. AES-128 goes first: it is as
+/// strong as the key exchanges and certificates beside it, and its SHA-256, which processors have built in,
+/// makes a handshake a sixth shorter than SHA-384. Who wants AES-256 offers nothing else.
 const CIPHER_SUITES: [SupportedCipherSuite; 7] = [
-    cipher_suite::TLS13_AES_256_GCM_SHA384,
     cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
     cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
     cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
     cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 ];
 
 /// The hybrid first, so that what is recorded today stays secret when quantum computers come.

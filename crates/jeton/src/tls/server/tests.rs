@@ -9,6 +9,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
 };
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ProtocolVersion,
@@ -163,10 +165,19 @@ impl Stage {
         leaf: Option<&Leaf>,
         version: &'static rustls::SupportedProtocolVersion,
     ) -> Arc<ClientConfig> {
+        self.client_with(provider(), leaf, version)
+    }
+
+    fn client_with(
+        &self,
+        provider: Arc<CryptoProvider>,
+        leaf: Option<&Leaf>,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.0.der().clone()).unwrap();
         let builder =
-            ClientConfig::builder_with_details(provider(), Arc::new(Now(self.clock.clone())));
+            ClientConfig::builder_with_details(provider, Arc::new(Now(self.clock.clone())));
         let builder =
             builder.with_protocol_versions(&[version]).unwrap().with_root_certificates(roots);
         Arc::new(match leaf {
@@ -307,6 +318,20 @@ fn only_ephemeral_authenticated_encryption_is_offered() {
         assert!(name.starts_with("TLS13_") || name.starts_with("TLS_ECDHE_"), "{name}");
         assert!(name.contains("_GCM_") || name.contains("_CHACHA20_"), "{name}");
     }
+}
+
+#[test]
+fn aes_128_is_preferred_and_aes_256_is_spoken() {
+    let (stage, tls13) = (Stage::new(), &rustls::version::TLS13);
+    let side = stage.side();
+    let agreed = |offered: &[SupportedCipherSuite]| {
+        let offers = CryptoProvider { cipher_suites: offered.to_vec(), ..(*provider()).clone() };
+        let (server, _) = met(&side, &stage.client_with(Arc::new(offers), None, tls13)).unwrap();
+        server.negotiated_cipher_suite().unwrap().suite()
+    };
+    let (aes_128, aes_256) = (TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384);
+    assert_eq!(agreed(&[aes_256, aes_128]), aes_128.suite());
+    assert_eq!(agreed(&[aes_256]), aes_256.suite());
 }
 
 #[test]
