@@ -16,7 +16,8 @@ use crate::live::KEPT_LONGER;
 use crate::reach::{FOLLOWED_WITHIN, Way};
 use crate::store::{Change, Changed, Horizon, Revision};
 
-const USES_EVERY: Duration = Duration::from_secs(5);
+/// So often that what comes meanwhile has room in the queue, however many clients a core answers.
+const USES_EVERY: Duration = Duration::from_secs(2);
 const REMOVAL_EVERY: Duration = Duration::from_secs(10);
 const ROTATION_EVERY: Duration = Duration::from_secs(10);
 const MOVING_EVERY: Duration = Duration::from_secs(3600);
