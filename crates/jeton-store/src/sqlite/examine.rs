@@ -268,14 +268,9 @@ impl Examination<'_> {
     fn places(&mut self) {
         let sql = "SELECT count(*) FROM token WHERE seq <= (SELECT through FROM token_placed) AND NOT EXISTS \
             (SELECT 1 FROM token_place WHERE key = substr(digest, 1, 8) AND token_place.seq = token.seq)";
-        match self.connection.query_row(sql, [], |row| row.get(0)) {
-            Ok(0) => {}
-            Ok::<i64, _>(lost) => {
-                let what = format!("the places of {lost} tokens are not there");
-                self.examined.note(damage("table token_place".to_owned(), what));
-            }
-            Err(error) => self.failed("table token_place", &error),
-        }
+        self.none("table token_place", sql, |lost| {
+            format!("the places of {lost} tokens are not there")
+        });
     }
 
     /// Whether of each client the extract is there that a start reads.
@@ -286,13 +281,17 @@ impl Examination<'_> {
             "SELECT count(*) FROM (SELECT realm, id FROM ({right} EXCEPT {there}) \
              UNION SELECT realm, id FROM ({there} EXCEPT {right}))"
         );
+        self.none("table client_extract", sql, |wrong| {
+            format!("the extracts of {wrong} clients are not what the clients are")
+        });
+    }
+
+    /// Whether a statement that counts what is wrong at a place counts none; `what` says it of so many.
+    fn none(&mut self, place: &str, sql: &str, what: impl Fn(i64) -> String) {
         match self.connection.query_row(sql, [], |row| row.get(0)) {
             Ok(0) => {}
-            Ok::<i64, _>(wrong) => {
-                let what = format!("the extracts of {wrong} clients are not what the clients are");
-                self.examined.note(damage("table client_extract".to_owned(), what));
-            }
-            Err(error) => self.failed("table client_extract", &error),
+            Ok(count) => self.examined.note(damage(place.to_owned(), what(count))),
+            Err(error) => self.failed(place, &error),
         }
     }
 }
