@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod code;
+mod compiler;
 mod crates;
 mod dialects;
 mod documents;
