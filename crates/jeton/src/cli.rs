@@ -248,6 +248,25 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// One key in 64 has a thumbprint that begins with one, and clients of other systems are called anything.
+    #[test]
+    fn an_identifier_behind_an_option_may_begin_with_a_hyphen() {
+        fn identifiers(command: &clap::Command, found: &mut Vec<(String, bool)>) {
+            for option in command.get_opts() {
+                let names = option.get_value_names().unwrap_or_default();
+                if names.iter().any(|name| *name == "ID" || name.ends_with("_ID")) {
+                    let name = format!("{} --{}", command.get_name(), option.get_id());
+                    found.push((name, option.is_allow_hyphen_values_set()));
+                }
+            }
+            command.get_subcommands().for_each(|command| identifiers(command, found));
+        }
+        let mut found = Vec::new();
+        identifiers(&Arguments::command(), &mut found);
+        assert!(found.len() >= 9, "{found:?}");
+        assert_eq!(found.iter().find(|(_, allowed)| !allowed), None);
+    }
+
     #[test]
     fn a_shell_reads_every_word_back_as_it_was() {
         for (text, word) in [

@@ -26,13 +26,13 @@ pub(super) struct AsClient {
     #[arg(long, value_name = "METHOD")]
     authentication: Option<AuthenticationMethod>,
     /// The client's identifier
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     client_id: ClientId,
     /// The client's private key, PEM or a JWK: private_key_jwt
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Which of the client's keys it is (`kid`); as a JWK says when left out, or nothing
-    #[arg(long, value_name = "KEY_ID", requires = "key_file")]
+    #[arg(long, value_name = "KEY_ID", requires = "key_file", allow_hyphen_values = true)]
     key_id: Option<String>,
     /// What it signs with; only an RSA key leaves that open
     #[arg(long, value_name = "ALGORITHM", requires = "key_file")]

@@ -208,7 +208,7 @@ pub(super) struct RevokeSecrets {
     #[command(flatten)]
     named: Named,
     /// Only this secret, by its identifier (see `jeton client show`)
-    #[arg(long, value_name = "SECRET_ID")]
+    #[arg(long, value_name = "SECRET_ID", allow_hyphen_values = true)]
     secret: Option<SecretId>,
 }
 

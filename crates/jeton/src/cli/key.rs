@@ -65,7 +65,7 @@ pub(super) struct Create {
     #[arg(long)]
     algorithm: Algorithm,
     /// Its identifier (`kid`); generated when left out
-    #[arg(long, value_name = "KEY_ID")]
+    #[arg(long, value_name = "KEY_ID", allow_hyphen_values = true)]
     id: Option<KeyId>,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Import {
     #[arg(long, required_unless_present = "jwk_file")]
     algorithm: Option<Algorithm>,
     /// Its identifier (`kid`); generated when left out
-    #[arg(long, value_name = "KEY_ID")]
+    #[arg(long, value_name = "KEY_ID", allow_hyphen_values = true)]
     id: Option<KeyId>,
     #[command(flatten)]
     source: Source,

@@ -75,7 +75,7 @@ pub(super) struct Issue {
     #[command(flatten)]
     realm: RealmChoice,
     /// The client that will have it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     client: ClientId,
     /// What people call it
     #[arg(long)]
@@ -97,7 +97,7 @@ pub(super) struct List {
     #[command(flatten)]
     realm: RealmChoice,
     /// Only this client's
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     client: Option<ClientId>,
     /// Only those made by hand
     #[arg(long)]

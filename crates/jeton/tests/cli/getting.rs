@@ -27,7 +27,8 @@ struct Stage {
 impl Stage {
     fn new(place: Place) -> Self {
         let authority = Authority::new("the authority");
-        let jwks = place.jeton(&["client", "keygen", "--out", "ada.key"]).done().stdout;
+        let keygen = ["client", "keygen", "--key-id", "-k1", "--out", "ada.key"];
+        let jwks = place.jeton(&keygen).done().stdout;
         std::fs::write(place.path("ca.pem"), authority.pem()).unwrap();
         std::fs::write(place.path("ada.jwks.json"), &jwks).unwrap();
         std::fs::write(place.path("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();

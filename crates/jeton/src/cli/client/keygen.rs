@@ -17,7 +17,7 @@ pub(in crate::cli) struct Keygen {
     #[arg(long, default_value = "ES256")]
     algorithm: Algorithm,
     /// Its identifier (`kid`); its thumbprint (RFC 7638) when left out
-    #[arg(long, value_name = "KEY_ID")]
+    #[arg(long, value_name = "KEY_ID", allow_hyphen_values = true)]
     key_id: Option<String>,
     /// Write the private key (PKCS #8, PEM) to this new file, readable by its owner only
     #[arg(long, value_name = "FILE")]

@@ -33,7 +33,7 @@ pub(in crate::cli) struct RegistrationToken {
     #[arg(long, conflicts_with_all = ["uses", "expires", "scope", "revoke"])]
     list: bool,
     /// Revoke this token instead; clients that were registered with it stay
-    #[arg(long, value_name = "TOKEN_ID", conflicts_with_all = ["uses", "expires", "scope"])]
+    #[arg(long, value_name = "TOKEN_ID", allow_hyphen_values = true, conflicts_with_all = ["uses", "expires", "scope"])]
     revoke: Option<TokenId>,
 }
 

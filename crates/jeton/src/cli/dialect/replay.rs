@@ -30,7 +30,7 @@ pub(in crate::cli) struct Replay {
     #[arg(long, value_name = "BASE")]
     url: Url,
     /// A client that stands in for the exchanges' first one
-    #[arg(long, value_name = "ID", requires = "secret")]
+    #[arg(long, value_name = "ID", requires = "secret", allow_hyphen_values = true)]
     client_id: Option<String>,
     #[command(flatten)]
     secret: ClientSecret,
