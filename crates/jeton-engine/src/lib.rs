@@ -32,6 +32,7 @@ mod remembered;
 mod revoke;
 pub mod rotate;
 mod sealed;
+mod short_text;
 mod sign;
 mod slow_hash;
 mod source;

@@ -1,5 +1,6 @@
 //! Names: one type for every string that identifies something, checked once where it comes in. Most are
-//! short: up to 23 bytes are in their place, and whatever is longer is shared by its copies.
+//! short: up to 23 bytes are in their place (of identifiers of secrets 14), and whatever is longer is
+//! shared by its copies.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,17 +8,19 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::short_text::ShortText;
+
 /// Why a string is not a name of the kind it was meant to be; reads after the name of the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NameError(pub(crate) &'static str);
 
 macro_rules! name {
-    ($(#[$documentation:meta])* $name:ident, $check:path) => {
+    ($(#[$documentation:meta])* $name:ident($text:ident), $check:path) => {
         $(#[$documentation])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(SmolStr);
+        pub struct $name($text);
 
         impl $name {
             /// The name as text.
@@ -31,7 +34,7 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, NameError> {
                 $check(text)?;
-                Ok(Self(SmolStr::new(text)))
+                Ok(Self($text::new(text)))
             }
         }
 
@@ -71,37 +74,37 @@ macro_rules! name {
 
 name! {
     /// The name of a realm: 1 to 63 of `a-z 0-9 -`, starting with a letter or a digit.
-    RealmName, check_plain
+    RealmName(SmolStr), check_plain
 }
 name! {
     /// The name of a dialect: 1 to 63 of `a-z 0-9 -`, starting with a letter or a digit.
-    DialectName, check_plain
+    DialectName(SmolStr), check_plain
 }
 name! {
     /// A client identifier (RFC 6749 section 2.2): 1 to 255 bytes of any text without control
     /// characters. Some providers' identifiers are people's user names, with spaces and letters of
     /// any alphabet, so it is wider than RFC 6749 appendix A.1.
-    ClientId, check_text
+    ClientId(SmolStr), check_text
 }
 name! {
     /// What a token is about (`sub`): 1 to 255 bytes without control characters.
-    Subject, check_text
+    Subject(SmolStr), check_text
 }
 name! {
     /// Who a token is for (`aud`): 1 to 255 bytes without control characters.
-    Audience, check_text
+    Audience(SmolStr), check_text
 }
 name! {
     /// The identifier of a signing key (`kid`): 1 to 64 of `A-Z a-z 0-9 - _ .`.
-    KeyId, check_identifier
+    KeyId(SmolStr), check_identifier
 }
 name! {
     /// Our identifier of one issued token, safe to show: never the token itself.
-    TokenId, check_identifier
+    TokenId(SmolStr), check_identifier
 }
 name! {
     /// Our identifier of one of a client's secrets, safe to show: never the secret itself.
-    SecretId, check_identifier
+    SecretId(ShortText), check_identifier
 }
 
 impl From<uuid::Uuid> for TokenId {

@@ -21,7 +21,8 @@ use crate::store::{Store, StoreError};
 /// Takes events and secret uses without waiting; what does not fit is counted and said.
 pub(crate) struct Recorder {
     events: Sender<Event>,
-    uses: Sender<Use>,
+    /// Secret uses that nobody has taken yet.
+    uses: parking_lot::Mutex<Vec<Use>>,
     /// Events that did not fit, and how many of them were told of.
     lost: Count,
     lost_told: AtomicU64,
@@ -34,14 +35,20 @@ pub(crate) struct Recorder {
 /// A use of a secret, in as little room as it can have: where there are many clients, many wait at the
 /// beginning of each minute.
 pub(crate) struct Use {
-    pub(crate) memory: Arc<Memory>,
-    pub(crate) live: Arc<LiveClient>,
-    pub(crate) at: Time,
-    /// The place of the secret among those of the client.
-    pub(crate) secret: u8,
+    memory: Arc<Memory>,
+    live: Arc<LiveClient>,
+    /// In milliseconds, and in the lowest bits the place of the secret among those of the client.
+    at_and_secret: i64,
 }
 
 impl Use {
+    const SECRET: i64 = 0xff;
+
+    /// A secret was used at `at`; `secret` is its place among those of the client.
+    pub(crate) fn new(memory: Arc<Memory>, live: Arc<LiveClient>, secret: u8, at: Time) -> Self {
+        Self { memory, live, at_and_secret: at.milliseconds() << 8 | i64::from(secret) }
+    }
+
     /// Where it is written down.
     fn place(&self) -> (&RealmName, &ClientId) {
         (&self.memory.realm, &self.live.id)
@@ -49,12 +56,13 @@ impl Use {
 
     /// As it is written down.
     fn told(&self) -> Option<SecretUse> {
-        let secret = self.live.secrets.get(usize::from(self.secret))?;
+        let secret = usize::try_from(self.at_and_secret & Self::SECRET).ok()?;
+        let secret = self.live.secrets.get(secret)?;
         Some(SecretUse {
             realm: self.memory.realm.clone(),
             client_id: self.live.id.clone(),
             secret_id: secret.id.clone(),
-            at: self.at,
+            at: Time::from_milliseconds(self.at_and_secret >> 8),
         })
     }
 }
@@ -62,7 +70,6 @@ impl Use {
 /// What waits to be written down.
 pub(crate) struct Waiting {
     events: Receiver<Event>,
-    uses: Receiver<Use>,
     /// The second in which events were last kept, and how many of them were.
     kept: (i64, u32),
     /// Events to be kept, the oldest first; the store was not there for them yet.
@@ -84,10 +91,8 @@ impl Recorder {
 
     pub(crate) fn new() -> Self {
         let (events, waiting_events) = channel(Self::EVENTS_MAX);
-        let (uses, waiting_uses) = channel(Self::USES_MAX);
         let waiting = Waiting {
             events: waiting_events,
-            uses: waiting_uses,
             kept: (0, 0),
             events_left: VecDeque::new(),
             uses_left: Vec::new(),
@@ -95,7 +100,7 @@ impl Recorder {
         };
         Self {
             events,
-            uses,
+            uses: parking_lot::Mutex::default(),
             lost: Count::default(),
             lost_told: AtomicU64::new(0),
             uses_lost: Count::default(),
@@ -118,19 +123,24 @@ impl Recorder {
 
     /// Takes the use of a secret. Never waits; a lost one is noted a minute later.
     pub(crate) fn note_use(&self, used: Use) {
-        if let Err(TrySendError::Full(_)) = self.uses.try_send(used) {
+        let mut uses = self.uses.lock();
+        if uses.len() < Self::USES_MAX {
+            uses.push(used);
+        } else {
             self.uses_lost.one();
         }
     }
 
     /// How full the queue of events is.
     pub(crate) fn events_readings(&self) -> QueueReadings {
-        readings(&self.events, &self.lost)
+        let most = self.events.max_capacity();
+        QueueReadings { waiting: most - self.events.capacity(), most, lost: self.lost.read() }
     }
 
     /// How full the queue of secret uses is.
     pub(crate) fn uses_readings(&self) -> QueueReadings {
-        readings(&self.uses, &self.uses_lost)
+        let waiting = self.uses.lock().len();
+        QueueReadings { waiting, most: Self::USES_MAX, lost: self.uses_lost.read() }
     }
 
     /// Waits for events and takes one batch of them. Loses none when it is cancelled.
@@ -163,13 +173,17 @@ impl Recorder {
 
     /// Has the secret uses wait that nobody has taken yet.
     pub(crate) fn take_uses(&self, waiting: &mut Waiting) {
-        let Waiting { uses, uses_left, .. } = waiting;
-        let room = Self::USES_MAX.saturating_sub(uses_left.len());
-        let count = uses.len().min(room);
-        uses_left.reserve_exact(count);
-        uses_left.extend(std::iter::from_fn(|| uses.try_recv().ok()).take(count));
+        let left = &mut waiting.uses_left;
+        let mut uses = self.uses.lock();
+        if left.is_empty() {
+            std::mem::swap(left, &mut uses);
+        } else {
+            let room = Self::USES_MAX.saturating_sub(left.len()).min(uses.len());
+            left.extend(uses.drain(..room));
+        }
+        drop(uses);
         // In the order of the table: what is near each other there is written together.
-        uses_left.sort_unstable_by(|one, other| other.place().cmp(&one.place()));
+        left.sort_unstable_by(|one, other| other.place().cmp(&one.place()));
     }
 
     /// Has everything wait that nobody has taken yet.
@@ -221,11 +235,6 @@ impl Recorder {
         // There may be no other so soon.
         *left = Vec::new();
     }
-}
-
-fn readings<T>(queue: &Sender<T>, lost: &Count) -> QueueReadings {
-    let most = queue.max_capacity();
-    QueueReadings { waiting: most - queue.capacity(), most, lost: lost.read() }
 }
 
 /// Issued tokens are only logged: they need no explanation, and there are very many.

@@ -67,6 +67,22 @@ struct Arguments {
     command: Command,
 }
 
+/// The same where the command is the one that stays. The others would be in its memory as long as it runs:
+/// what describes them is a twelfth of all code that a server runs.
+#[derive(Parser, Debug)]
+#[command(name = "jeton")]
+struct Serving {
+    #[command(flatten)]
+    everywhere: Everywhere,
+    #[command(subcommand)]
+    _command: Serve,
+}
+
+#[derive(Subcommand, Debug)]
+enum Serve {
+    Serve,
+}
+
 /// What every command takes.
 #[derive(Args, Debug)]
 struct Everywhere {
@@ -149,8 +165,12 @@ Examples:
 
 /// Does what the command line asks, and says with which code to exit.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    match dispatch(arguments) {
+    let done = match Serving::try_parse() {
+        Ok(serving) => serve::run(serving.everywhere.config.as_deref()),
+        // Another command, a question for help, or a mistake that is best explained knowing them all.
+        Err(_) => dispatch(Arguments::parse()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -246,6 +266,37 @@ mod tests {
     #[test]
     fn the_table_of_commands_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_server_is_started_by_the_lines_that_the_whole_table_takes_for_it_and_by_no_others() {
+        for line in [
+            "serve",
+            "serve --config a",
+            "--config a serve",
+            "serve --json",
+            "--json --config=a serve",
+        ] {
+            let words = || std::iter::once("jeton").chain(line.split(' '));
+            let (serving, whole) =
+                (Serving::try_parse_from(words()), Arguments::try_parse_from(words()));
+            let (serving, whole) = (serving.unwrap(), whole.unwrap());
+            assert!(matches!(whole.command, Command::Serve), "{line}");
+            assert_eq!(serving.everywhere.config, whole.everywhere.config, "{line}");
+        }
+        for line in [
+            "serve --help",
+            "help serve",
+            "--version",
+            "serve now",
+            "serve serve",
+            "serv",
+            "dev",
+            "doctor --json",
+        ] {
+            let words = std::iter::once("jeton").chain(line.split(' '));
+            assert!(Serving::try_parse_from(words).is_err(), "{line}");
+        }
     }
 
     /// One key in 64 has a thumbprint that begins with one, and clients of other systems are called anything.

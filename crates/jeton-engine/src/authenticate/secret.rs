@@ -205,11 +205,11 @@ fn may_enter(
 pub(super) fn note_use(deciding: &Deciding<'_>, live: &Arc<LiveClient>, secret: usize) {
     let Deciding { engine, realm, now, .. } = *deciding;
     realm.memory.counts.secret_uses.one();
-    if live.run.note_use(secret, now)
+    if live.noted.note(secret, now)
         && let Ok(secret) = u8::try_from(secret)
     {
         let (memory, live) = (Arc::clone(&realm.memory), Arc::clone(live));
-        engine.recorder.note_use(Use { memory, live, at: now, secret });
+        engine.recorder.note_use(Use::new(memory, live, secret, now));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::client::extract::{ClientExtract, PlainClient, PlainSecret};
 use crate::client::proof::{Proof, PublicKeys, SenderConstraint};
 use crate::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use crate::clock::Time;
-use crate::live::run::ClientRun;
+use crate::live::run::{ClientRun, NotedUses};
 use crate::master_key::MasterKey;
 use crate::name::{Audience, ClientId, RealmName, SecretId, Subject};
 use crate::registration::Registration;
@@ -35,6 +35,7 @@ pub struct LiveClient {
     /// What most clients have nothing of.
     particulars: Option<Box<Particulars>>,
     pub(crate) run: ClientRun,
+    pub(crate) noted: NotedUses,
 }
 
 /// Scopes of clients that are being read, each once.
@@ -83,19 +84,20 @@ static NONE: LazyLock<Particulars> = LazyLock::new(Particulars::default);
 
 impl From<Client> for LiveClient {
     fn from(client: Client) -> Self {
-        Self::new(client.into(), ClientRun::default(), &mut Scopes::default())
+        Self::new(client.into(), &mut Scopes::default())
     }
 }
 
 impl LiveClient {
-    pub(super) fn new(extract: ClientExtract, run: ClientRun, scopes: &mut Scopes) -> Self {
+    /// To whom nothing has happened yet.
+    pub(super) fn new(extract: ClientExtract, scopes: &mut Scopes) -> Self {
         match extract {
-            ClientExtract::Plain(client) => Self::plain(client, run, scopes),
-            ClientExtract::Whole(client) => Self::whole(*client, run, scopes),
+            ClientExtract::Plain(client) => Self::plain(client, scopes),
+            ClientExtract::Whole(client) => Self::whole(*client, scopes),
         }
     }
 
-    fn plain(client: PlainClient, run: ClientRun, scopes: &mut Scopes) -> Self {
+    fn plain(client: PlainClient, scopes: &mut Scopes) -> Self {
         let PlainClient { id, name, scope, secret, created_at, revision } = client;
         let named = |name| Box::new(Particulars { name: Some(name), ..Particulars::default() });
         Self {
@@ -105,11 +107,12 @@ impl LiveClient {
             created_at,
             revision: revision as u32,
             particulars: name.map(named),
-            run,
+            run: ClientRun::default(),
+            noted: NotedUses::default(),
         }
     }
 
-    fn whole(client: Client, run: ClientRun, scopes: &mut Scopes) -> Self {
+    fn whole(client: Client, scopes: &mut Scopes) -> Self {
         let Client { name, subject, status, role, lock, audiences, lifetime, networks, .. } =
             client;
         let Client { authentication, proof, registration, claims, secrets, .. } = client;
@@ -147,7 +150,8 @@ impl LiveClient {
             created_at: client.created_at,
             revision: client.revision as u32,
             particulars,
-            run,
+            run: ClientRun::default(),
+            noted: NotedUses::default(),
         }
     }
 
@@ -348,8 +352,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_without_particulars_has_room_in_176_bytes_of_the_heap() {
+    fn a_client_without_particulars_has_room_in_160_bytes_of_the_heap() {
         // Beside it there are two counters of references, and eight bytes of the allocator's.
-        assert!(size_of::<LiveClient>() <= 176 - 16 - 8, "{}", size_of::<LiveClient>());
+        assert!(size_of::<LiveClient>() <= 160 - 16 - 8, "{}", size_of::<LiveClient>());
     }
 }

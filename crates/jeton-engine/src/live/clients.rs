@@ -145,11 +145,16 @@ impl Clients {
         let before = self.known(client.id());
         // A client that was deleted and made again has nothing of the old one.
         let same = before.as_ref().filter(|before| before.created_at == client.created_at());
-        let run = same.map(|before| before.run.handed_on()).unwrap_or_default();
-        if before.is_some_and(|before| before.revision != client.revision() as u32) {
-            run.changed();
+        let mut live = LiveClient::new(client, scopes);
+        if let Some(same) = same {
+            live.run = same.run.handed_on();
+            if same.revision == live.revision {
+                live.noted = same.noted.handed_on();
+            } else {
+                live.run.changed();
+            }
         }
-        Arc::new(LiveClient::new(client, run, scopes))
+        Arc::new(live)
     }
 
     /// Takes over clients as they are now.

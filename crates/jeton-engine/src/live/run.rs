@@ -1,7 +1,7 @@
 //! What happens to a client while the process runs: counts, guesses, uses. Survives a change of the
-//! client. Most clients only ever need three numbers; the rest is made when it is first needed.
+//! client. Most clients only ever need two numbers; the rest is made when it is first needed.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -19,12 +19,14 @@ use crate::terms::Lockout;
 pub(crate) struct ClientRun {
     /// The address that the client was last right from, as [`SourceKey::number`]; zero: none.
     right_from: AtomicU64,
-    /// The minute in which uses of secrets were last noted.
-    noted_in: AtomicU32,
-    /// Whose: a bit for each.
-    noted: AtomicU8,
     counters: ArcSwapOption<Counters>,
 }
+
+/// When uses of a client's secrets were last noted, and whose: the minute, and below it a bit for each secret.
+/// Beside [`ClientRun`], so that it shares eight bytes with another number. The minute comes round after 31
+/// years.
+#[derive(Default)]
+pub(crate) struct NotedUses(AtomicU32);
 
 const _: () = assert!(Client::SECRETS_MAX <= 8, "each secret has its bit");
 
@@ -89,8 +91,6 @@ impl ClientRun {
     pub(super) fn handed_on(&self) -> Self {
         Self {
             right_from: AtomicU64::new(self.right_from.load(Ordering::Relaxed)),
-            noted_in: AtomicU32::new(self.noted_in.load(Ordering::Relaxed)),
-            noted: AtomicU8::new(self.noted.load(Ordering::Relaxed)),
             counters: ArcSwapOption::new(self.counters.load_full()),
         }
     }
@@ -129,7 +129,6 @@ impl ClientRun {
             counters.fresh_lock.store(0, Ordering::Relaxed);
         }
         self.forget_failures();
-        self.noted_in.store(0, Ordering::Relaxed);
     }
 
     /// Forgets wrong secrets: the right one came.
@@ -144,20 +143,28 @@ impl ClientRun {
         let until = |counters: &Arc<Counters>| counters.fresh_lock.load(Ordering::Relaxed);
         self.counters.load().as_ref().is_some_and(|counters| now.milliseconds() < until(counters))
     }
+}
+
+impl NotedUses {
+    const SECRETS: u32 = 0xff;
+
+    /// The same, for the client as it is after a change of something else.
+    pub(super) fn handed_on(&self) -> Self {
+        Self(AtomicU32::new(self.0.load(Ordering::Relaxed)))
+    }
 
     /// Whether the use of this secret should be noted: about once a minute.
-    pub(crate) fn note_use(&self, secret: usize, now: Time) -> bool {
+    pub(crate) fn note(&self, secret: usize, now: Time) -> bool {
         let Some(bit) = u32::try_from(secret).ok().and_then(|secret| 1_u8.checked_shl(secret))
         else {
             return false;
         };
-        let minute = u32::try_from(now.seconds() / 60).unwrap_or(u32::MAX);
-        if self.noted_in.load(Ordering::Relaxed) != minute {
-            self.noted.store(0, Ordering::Relaxed);
-            self.noted_in.store(minute, Ordering::Relaxed);
-        }
-        let is_noted = self.noted.load(Ordering::Relaxed) & bit != 0;
-        !is_noted && self.noted.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        let (bit, minute) = (u32::from(bit), ((now.seconds() / 60) as u32) << 8);
+        let noted = |before: u32| {
+            let noted = if before & !Self::SECRETS == minute { before } else { minute };
+            (noted & bit == 0).then_some(noted | bit)
+        };
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, noted).is_ok()
     }
 }
 
@@ -167,15 +174,16 @@ mod tests {
 
     #[test]
     fn a_use_is_noted_once_a_minute_for_each_secret() {
-        let run = ClientRun::default();
+        let noted = NotedUses::default();
         let minute = |minute: i64| Time::from_seconds(1_700_000_040 + minute * 60);
-        assert!(run.note_use(0, minute(0)));
-        assert!(!run.note_use(0, minute(0)));
-        assert!(run.note_use(7, minute(0)));
-        assert!(!run.note_use(8, minute(0)), "no client has so many");
-        assert!(!run.handed_on().note_use(7, minute(0)), "also after a change of something else");
-        assert!(run.note_use(0, minute(1)));
-        assert!(run.note_use(7, minute(1)));
+        assert!(noted.note(0, minute(0)));
+        assert!(!noted.note(0, minute(0)));
+        assert!(noted.note(7, minute(0)));
+        assert!(!noted.note(8, minute(0)), "no client has so many");
+        assert!(!noted.handed_on().note(7, minute(0)), "also after a change of something else");
+        assert!(noted.note(0, minute(1)));
+        assert!(noted.note(7, minute(1)));
+        assert!(noted.note(0, minute(-1)), "a clock that was set back");
     }
 
     #[test]
