@@ -43,6 +43,8 @@ impl Stage {
         let mut command = Command::new("sh");
         command.arg(self.path("rustc")).arg(self.path("compiler")).args(arguments);
         command.env_remove("JETON_PROFILE").envs(profile.map(|said| ("JETON_PROFILE", said)));
+        command.env("CARGO_PKG_NAME", "a-name");
+        command.envs([("CARGO_PKG_VERSION_MAJOR", "1"), ("CARGO_PKG_VERSION_MINOR", "95")]);
         command.output().unwrap()
     }
 
@@ -83,6 +85,25 @@ fn a_build_goes_without_the_profile_or_records_one_when_told() {
     assert_eq!(refused.status.code(), Some(2));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("JETON_PROFILE is none or record, not recrod"), "{told}");
+}
+
+#[test]
+fn functions_are_called_alike_whatever_else_is_built_with_them() {
+    let stage = Stage::new("1.95.1");
+    for cargo_s_own in ["metadata=0123456789abcdef", "metadata=fedcba9876543210"] {
+        let told = |level: &str| {
+            let output =
+                stage.call(None, &["-C", level, "-C", cargo_s_own, "-C", "extra-filename=-0123"]);
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let expected = "-C\nopt-level=3\n-C\nmetadata=a-name-1.95\n-C\nextra-filename=-0123\n";
+        assert_eq!(told("opt-level=3"), expected);
+        assert_eq!(
+            told("opt-level=0"),
+            format!("-C\nopt-level=0\n-C\n{cargo_s_own}\n-C\nextra-filename=-0123\n")
+        );
+    }
 }
 
 #[test]
