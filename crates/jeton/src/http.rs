@@ -43,6 +43,7 @@ mod refusal;
 mod registration;
 mod revoke;
 pub(crate) mod route;
+mod secured;
 mod speak;
 mod together;
 mod token;

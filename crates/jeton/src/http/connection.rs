@@ -201,6 +201,8 @@ impl Drop for Answering {
 pub(crate) struct WatchedStream {
     stream: TcpStream,
     watch: Arc<Watch>,
+    /// Whether the caller has nothing more to say.
+    heard_out: bool,
     lingering: Option<Lingering>,
 }
 
@@ -216,7 +218,7 @@ impl WatchedStream {
     const LINGER_MAX: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, lingering: None }
+        Self { stream, watch, heard_out: false, lingering: None }
     }
 
     /// Waits for the first bytes, and leaves them where they are. Whether they are such as no connection
@@ -304,6 +306,8 @@ impl AsyncRead for WatchedStream {
         ready!(read)?;
         if buffer.filled().len() > before {
             self.watch.bytes_came();
+        } else if buffer.remaining() > 0 {
+            self.heard_out = true;
         }
         Poll::Ready(Ok(()))
     }
@@ -338,6 +342,10 @@ impl AsyncWrite for WatchedStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch.closing.store(true, Ordering::Relaxed);
+        if self.heard_out {
+            // Nothing is unread, so that closing, which comes next, loses nothing.
+            return Poll::Ready(Ok(()));
+        }
         if self.lingering.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
         }

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
 
 use super::connection::WatchedStream;
 
@@ -27,18 +26,6 @@ impl Wire for WatchedStream {
 
     fn holds_bytes(&self) -> bool {
         false
-    }
-}
-
-/// In a box, for it is a kilobyte that would be moved each time that the line is given on.
-impl Wire for Box<TlsStream<WatchedStream>> {
-    fn watched(&self) -> &WatchedStream {
-        self.get_ref().0
-    }
-
-    fn holds_bytes(&self) -> bool {
-        // It reads on when all that it has deciphered was taken.
-        !self.get_ref().1.wants_read()
     }
 }
 

@@ -16,14 +16,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::alarm::{End, last_answer_or_none};
 use super::connection::{Patience, Watch, WatchedStream};
 use super::conversation::{Conversation, Hall};
 use super::line::Wire;
 use super::peer::Peer;
+use super::secured::Secured;
 use super::speak::Speech;
 use super::traffic::{Connections, Handshook};
 use crate::tls::reload::Current;
@@ -66,6 +65,8 @@ pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener>
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart must not wait until the old connections' sockets have been forgotten.
     socket.set_reuseaddr(true)?;
+    // Answers are small: waiting to fill a packet would only delay them. Every connection inherits it.
+    socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(backlog)
 }
@@ -128,7 +129,7 @@ fn left_in_the_kernel(socket: TcpListener, places: &Arc<Semaphore>) -> Vec<Accep
     while let Ok(place) = Arc::clone(places).try_acquire_owned()
         && let Ok((stream, peer)) = socket.accept()
     {
-        let usable = stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true));
+        let usable = stream.set_nonblocking(true);
         if let Ok(stream) = usable.and_then(|()| TcpStream::from_std(stream)) {
             left.push((stream, peer, place));
         }
@@ -145,11 +146,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Accepted {
             continue;
         };
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Answers are small: waiting to fill a packet would only delay them.
-                let _ = stream.set_nodelay(true);
-                return (stream, peer, place);
-            }
+            Ok((stream, peer)) => return (stream, peer, place),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 // Most often there are no file descriptors left. The connection stays in the
@@ -202,13 +199,12 @@ where
             };
             return self.speak(stream, conversation(None), is_http1, end).await;
         };
-        // Larger by far than all that comes after it.
-        match Box::pin(shake_hands(tls, stream, address)).await {
+        match shake_hands(tls, stream, address).await {
             Ok((stream, certificate)) => {
                 self.counts.handshakes.count(Handshook::Done);
                 watch.secured();
                 // Who speaks HTTP/2 over TLS says so in the handshake (RFC 9113 section 3.3).
-                let is_http1 = stream.get_ref().1.alpn_protocol() != Some(b"h2");
+                let is_http1 = stream.session().alpn_protocol() != Some(b"h2");
                 self.speak(stream, conversation(certificate), is_http1, end).await;
             }
             Err(why) => self.counts.handshakes.count(why),
@@ -238,32 +234,35 @@ async fn shake_hands(
     tls: &Current,
     stream: WatchedStream,
     address: SocketAddr,
-) -> Result<(Box<TlsStream<WatchedStream>>, Option<Arc<ClientCertificate>>), Handshook> {
+) -> Result<(Box<Secured>, Option<Arc<ClientCertificate>>), Handshook> {
     let side = tls.side();
     let handshake = tls.handshakes.begin();
-    let accepting = TlsAcceptor::from(Arc::clone(&side.config)).accept(stream).into_fallible();
-    let accepted = tokio::select! {
-        accepted = timeout(side.handshake_timeout, accepting) => accepted,
+    let mut stream = Secured::new(&side.config, stream).map_err(|error| {
+        tracing::error!(%address, %error, "TLS cannot be spoken");
+        Handshook::Failed
+    })?;
+    let shaken = tokio::select! {
+        shaken = timeout(side.handshake_timeout, stream.shake_hands()) => shaken,
         () = handshake.must_end() => {
             tracing::debug!(%address, "a TLS handshake gave way to newer ones");
             return Err(Handshook::GaveWay);
         }
     };
-    let mut stream = match accepted {
-        Ok(Ok(stream)) => stream,
-        Ok(Err((error, mut stream))) => {
+    match shaken {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
             tracing::debug!(%address, %error, "a TLS handshake failed");
             // Our alert has been written; closing in order lets it arrive.
-            let _ = stream.shutdown().await;
+            let _ = stream.into_stream().shutdown().await;
             return Err(Handshook::Failed);
         }
         Err(_) => {
             tracing::debug!(%address, "a TLS handshake took too long");
             return Err(Handshook::TooSlow);
         }
-    };
-    match side.client_certificate(stream.get_ref().1) {
-        Ok(certificate) => Ok((Box::new(stream), certificate.map(Arc::new))),
+    }
+    match side.client_certificate(stream.session()) {
+        Ok(certificate) => Ok((stream, certificate.map(Arc::new))),
         Err(error) => {
             tracing::debug!(%address, %error, "a resumed TLS session brought a certificate that is no good any more");
             let _ = stream.shutdown().await;
@@ -274,6 +273,8 @@ async fn shake_hands(
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn bytes<A, B, C, W>(_: fn(A, B, C) -> W) -> usize {
@@ -286,6 +287,14 @@ mod tests {
         F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
         bytes(welcome::<C, F>)
+    }
+
+    #[tokio::test]
+    async fn a_connection_inherits_that_it_waits_for_nothing_to_fill_a_packet() {
+        let socket = bind((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
+        let _client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = socket.accept().await.unwrap();
+        assert!(accepted.nodelay().unwrap());
     }
 
     #[test]

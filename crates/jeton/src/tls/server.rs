@@ -148,6 +148,9 @@ fn config(
     // that a flood of sessions could fill.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Ticketer::new()?;
+    // Each is good for one connection (RFC 8446 appendix C.4), whose handshake brings the next. More would
+    // be for clients that connect several times at once, which then make a full handshake more.
+    config.send_tls13_tickets = 1;
     // What is sent along with the first packet can be replayed, and a token request must not be
     // (RFC 8446 section 8).
     config.max_early_data_size = 0;

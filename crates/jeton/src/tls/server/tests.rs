@@ -428,6 +428,20 @@ fn a_revoked_certificate_is_turned_away_and_a_list_that_says_nothing_verifies_no
 }
 
 #[test]
+fn each_handshake_brings_one_ticket_and_each_ticket_spares_one() {
+    let stage = Stage::new();
+    let (side, config) = (stage.side(), stage.client(None, &rustls::version::TLS13));
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(&side.config)).unwrap();
+        shake(&mut client, &mut server).unwrap();
+        assert_eq!(server.handshake_kind(), Some(kind));
+        assert_eq!(client.tls13_tickets_received(), 1);
+    }
+}
+
+#[test]
 fn a_resumed_session_is_held_against_the_time_at_which_it_resumes() {
     let stage = Stage::new();
     let mut params = for_clients();
