@@ -76,6 +76,19 @@ fn optimized_code_has_the_profile_of_its_compiler_and_nothing_else_has_one() {
 }
 
 #[test]
+fn functions_are_split_where_their_parts_have_a_place_in_a_program() {
+    let split = "-Cllvm-args=-enable-split-machine-functions".to_owned();
+    let stage = Stage::new("1.95.0");
+    assert_eq!(stage.added(None, &OPTIMIZED).contains(&split), cfg!(target_os = "linux"));
+    let elsewhere = [&OPTIMIZED[..], &["--target", "aarch64-apple-darwin"]].concat();
+    assert!(!stage.added(None, &elsewhere).contains(&split));
+    assert!(
+        !Stage::new("1.95.1").added(None, &OPTIMIZED).contains(&split),
+        "nothing says what is rare"
+    );
+}
+
+#[test]
 fn a_build_goes_without_the_profile_or_records_one_when_told() {
     let stage = Stage::new("1.95.0");
     assert_eq!(stage.added(Some("none"), &OPTIMIZED), NOTHING);
