@@ -9,6 +9,7 @@ pub mod config;
 pub mod fetch;
 mod http;
 mod metrics;
+mod open_files;
 pub mod serve;
 pub mod storage;
 mod systemd;

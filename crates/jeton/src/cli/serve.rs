@@ -11,6 +11,7 @@ use crate::telemetry;
 pub(super) fn run(explicit: Option<&Path>) -> Result<(), Failure> {
     let config = super::open::load_config(explicit)?;
     telemetry::start(&config.log);
+    crate::open_files::lift(&config.server);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;

@@ -14,14 +14,26 @@ struct Told {
 
 impl Told {
     fn start(place: &Place, watchdog: Option<Duration>) -> Self {
-        let socket = UnixDatagram::bind(place.path("notify")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut serve = program();
-        serve.current_dir(place.path("")).arg("serve").stderr(Stdio::null());
-        serve.env("NOTIFY_SOCKET", place.path("notify"));
+        serve.arg("serve");
         if let Some(within) = watchdog {
             serve.env("WATCHDOG_USEC", within.as_micros().to_string());
         }
+        Self::spawn(place, serve)
+    }
+
+    /// Starts it in a shell that has limited itself.
+    fn start_within(place: &Place, limits: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("{limits} && exec \"$0\" serve")).arg(program().get_program());
+        Self::spawn(place, shell)
+    }
+
+    fn spawn(place: &Place, mut serve: Command) -> Self {
+        let socket = UnixDatagram::bind(place.path("notify")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        serve.current_dir(place.path("")).stderr(Stdio::null());
+        serve.env("NOTIFY_SOCKET", place.path("notify"));
         Self { socket, server: Process(serve.spawn().unwrap()) }
     }
 
@@ -100,4 +112,27 @@ fn a_server_that_is_watched_says_again_and_again_that_it_is_well() {
     assert_eq!(told.next()[0], "READY=1");
     told.socket.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     assert!(told.socket.recv(&mut [0; 16]).is_err(), "nobody asked for beats");
+}
+
+/// What the process may have open, soft and hard.
+fn open_files(server: &Process) -> (u64, u64) {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.0.id())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap_or(u64::MAX));
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[test]
+fn a_server_lifts_its_limit_of_open_files_as_far_as_its_connections_need_and_it_may() {
+    for (connections, hard, expected) in [(1000, 4000, 1512), (10_000, 4000, 4000), (10, 4000, 600)]
+    {
+        let place = Place::new();
+        let text = std::fs::read_to_string(place.path("jeton.toml")).unwrap();
+        let text =
+            text.replacen("[server]\n", &format!("[server]\nconnections_max = {connections}\n"), 1);
+        std::fs::write(place.path("jeton.toml"), text).unwrap();
+        let told = Told::start_within(&place, &format!("ulimit -Sn 600 && ulimit -Hn {hard}"));
+        assert_eq!(told.next()[0], "READY=1");
+        assert_eq!(open_files(&told.server), (expected, hard), "{connections}");
+    }
 }

@@ -239,16 +239,21 @@ async fn make_clients(
     text: &str,
     realm: &RealmName,
 ) -> Vec<(&'static str, String)> {
-    let mut secrets = Vec::new();
-    for id in ["partner", "other", "disabled", "locked", "revoked"] {
+    let new = async |id: &'static str| {
         let new = NewClient { id: Some(id.parse().unwrap()), ..NewClient::default() };
-        secrets.push((id, make(running, text, realm.as_str(), new).await));
+        (id, make(running, text, realm.as_str(), new).await)
+    };
+    let mut secrets = Vec::new();
+    for id in ["other", "disabled", "locked", "revoked"] {
+        secrets.push(new(id).await);
     }
     let manage = Manage::new(running.parts().clone());
     let id = |id: &str| id.parse().unwrap();
     manage.set_status(realm, &id("disabled"), ClientStatus::Disabled).await.unwrap();
     manage.lock_client(realm, &id("locked"), Lock::UntilUnlocked).await.unwrap();
     manage.revoke_secrets(realm, &id("revoked"), None).await.unwrap();
+    // The last change: once the server takes this one, it knows of all the others.
+    secrets.insert(0, new("partner").await);
     secrets
 }
 

@@ -5,13 +5,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
-use rustix::process::{Resource, getrlimit};
 
 use super::finding::Finding;
 use crate::config::Server;
+use crate::open_files;
 
-/// Files beside the connections: the database's, sockets, the admin listener's connections.
-const OTHER_FILES: u64 = 512;
 /// With less than this, a database soon cannot be written.
 const ROOM_LEFT: u64 = 32 * 1024 * 1024;
 /// With less than this there is trouble ahead.
@@ -49,22 +47,21 @@ pub(super) fn clock(run: &Path) -> Finding {
 /// Whether as many connections can be open as configuration allows. It is this process that is
 /// looked at: a server that systemd starts has the limit of its unit.
 pub(super) fn open_files(server: &Server) -> Finding {
-    let may = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    enough_files(may, server)
+    enough_files(open_files::allowed(), server)
 }
 
 fn enough_files(may: u64, server: &Server) -> Finding {
     const CHECK: &str = "process.open_files";
-    let place = "the limit of open files";
-    let most = u64::try_from(server.connections_max).unwrap_or(u64::MAX);
-    if may >= most.saturating_add(OTHER_FILES) {
+    let place = "the hard limit of open files";
+    let most = server.connections_max;
+    if may >= open_files::needed(server) {
         return Finding::ok(CHECK, place, format!("is {may}, enough for `server.connections_max`"));
     }
     let what = format!(
         "is {may} for a process started like this one, less than `server.connections_max` ({most}) needs"
     );
     Finding::note(CHECK, place, what).remedy(
-        "LimitNOFILE=65536 in the systemd unit, or `ulimit -n 65536` before the server starts",
+        "LimitNOFILE=65536 in the systemd unit, or `ulimit -Hn 65536` before the server starts",
     )
 }
 
@@ -183,7 +180,7 @@ mod tests {
         let text =
             "[server]\nconnections_max = 1000\n[realm.main]\nissuer = \"http://localhost\"\n";
         let config = crate::config::parse("t", text, std::iter::empty(), Path::new("/x")).unwrap();
-        assert_eq!(enough_files(1000 + OTHER_FILES, &config.server).level, Level::Ok);
-        assert_eq!(enough_files(1000 + OTHER_FILES - 1, &config.server).level, Level::Note);
+        assert_eq!(enough_files(1512, &config.server).level, Level::Ok);
+        assert_eq!(enough_files(1511, &config.server).level, Level::Note);
     }
 }
