@@ -1,8 +1,8 @@
 //! A connection inside of TLS, and when what is said goes out: once it is flushed, all in one packet.
 //!
 //! Why not the library's own stream: at the end of a handshake it sends the session ticket, which nobody waits
-//! for, in a packet of its own. Here it goes with the first answer, which spares a tenth of what the system does
-//! for a connection for one token.
+//! for, in a packet of its own. Here it goes with the first answer: a packet less where a connection is for one
+//! token.
 
 use std::future::poll_fn;
 use std::io::{self, BufRead as _, IoSlice, Read, Write};
