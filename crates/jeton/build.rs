@@ -1,5 +1,5 @@
 //! Has the linker put side by side what every start and ordinary requests run, and pack what the start makes of
-//! addresses; the reasons are in docs/decisions/0020.
+//! addresses; the reasons are in docs/decisions/0020 and 0024.
 
 use std::env;
 use std::path::Path;
