@@ -94,7 +94,7 @@ impl Stage {
         let asked = self.dialect.read(&self.incoming()).unwrap();
         let caller = Caller::from(std::net::IpAddr::from([192, 0, 2, 1]));
         let terms = self.dialect.terms();
-        at_once(self.engine.decide(&self.state, terms, caller, Ok(asked.request())))
+        at_once(self.engine.decide(&self.state, terms, caller, Ok(&asked.request())))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,12 +197,12 @@ impl Engine {
         realm: &RealmState,
         terms: &Terms,
         caller: Caller<'_>,
-        asked: Result<TokenRequest<'_>, Refusal>,
+        asked: Result<&TokenRequest<'_>, &Refusal>,
     ) -> Decision {
         let deciding = &self.deciding(realm, terms, caller);
         let outcome = match asked {
-            Ok(request) => issue(deciding, &request).await,
-            Err(refusal) => Err(count_refused(deciding, refusal.into())),
+            Ok(request) => pin!(issue(deciding, request)).await,
+            Err(refusal) => Err(count_refused(deciding, refusal.clone().into())),
         };
         if let Ok(issued) = &outcome
             && Recorder::tells_of_issued()

@@ -1,6 +1,7 @@
 //! Introspection (RFC 7662): resource servers may ask about every token of the realm, any other
 //! client about its own. About others' tokens nobody learns anything.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use crate::allow::count_refused;
@@ -40,12 +41,12 @@ impl Engine {
         realm: &RealmState,
         terms: &Terms,
         caller: Caller<'_>,
-        asked: Result<TokenQuestion<'_>, Refusal>,
+        asked: Result<&TokenQuestion<'_>, &Refusal>,
     ) -> Answered<Introspected> {
         let deciding = &self.deciding(realm, terms, caller);
         let outcome = match asked {
-            Ok(question) => introspect(deciding, &question).await,
-            Err(refusal) => Err(count_refused(deciding, refusal.into())),
+            Ok(question) => pin!(introspect(deciding, question)).await,
+            Err(refusal) => Err(count_refused(deciding, refusal.clone().into())),
         };
         self.answered(deciding, EventKind::IntrospectionRefused, outcome)
     }

@@ -56,11 +56,19 @@ pub(crate) async fn issue(
         expires_at,
     };
     let token = mint(shape, &grant, state, &engine.parts.random)?;
-    spend(deciding, &live, &to_spend).await?;
-    if let TokenShape::Stored(_) = shape {
-        // Durable before the answer leaves: a crash loses no token that a client has.
-        let record = record(&grant, &token, TokenFormat::Stored, TokenOrigin::Endpoint)?;
-        engine.keep(engine.parts.store.keep_token(record, None)).await?;
+    let is_stored = matches!(shape, TokenShape::Stored(_));
+    if is_stored || !to_spend.is_empty() {
+        // Who waits for the store waits on the heap, so that nobody else carries the room for it.
+        let keeping = Box::pin(async {
+            spend(deciding, &live, &to_spend).await?;
+            if is_stored {
+                // Durable before the answer leaves: a crash loses no token that a client has.
+                let record = record(&grant, &token, TokenFormat::Stored, TokenOrigin::Endpoint)?;
+                engine.keep(engine.parts.store.keep_token(record, None)).await?;
+            }
+            Ok::<_, Error>(())
+        });
+        keeping.await?;
     }
     state.memory.counts.issued.count(shape.into());
     Ok(Issued {

@@ -105,8 +105,8 @@ impl Journey {
 }
 
 /// Goes a way and notes what it meets.
-pub async fn follow<F: Future>(journey: Arc<Journey>, way: F) -> F::Output {
-    FOLLOWED.scope(journey, way).await
+pub fn follow<F: Future>(journey: Arc<Journey>, way: F) -> impl Future<Output = F::Output> {
+    FOLLOWED.scope(journey, way)
 }
 
 /// Waits; how long is noted when the request is followed.

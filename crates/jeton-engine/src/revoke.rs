@@ -22,12 +22,12 @@ impl Engine {
         realm: &RealmState,
         terms: &Terms,
         caller: Caller<'_>,
-        asked: Result<TokenQuestion<'_>, Refusal>,
+        asked: Result<&TokenQuestion<'_>, &Refusal>,
     ) -> Answered<()> {
         let deciding = &self.deciding(realm, terms, caller);
         let outcome = match asked {
-            Ok(question) => revoke(deciding, &question).await,
-            Err(refusal) => Err(count_refused(deciding, refusal.into())),
+            Ok(question) => revoke(deciding, question).await,
+            Err(refusal) => Err(count_refused(deciding, refusal.clone().into())),
         };
         self.answered(deciding, EventKind::RevocationRefused, outcome)
     }

@@ -61,7 +61,8 @@ pub(crate) async fn spend(
         return Ok(());
     }
     let Deciding { engine, caller, now, .. } = *deciding;
-    match spend_all(deciding, these).await? {
+    // On the heap: most requests have nothing to spend, and none should carry the room for it.
+    match Box::pin(spend_all(deciding, these)).await? {
         Some(replayed) => {
             engine.guesses.wrong(caller.source, now);
             Err(refuse(replayed, live))

@@ -96,7 +96,7 @@ fn told(absence: &Absence, status: &str) -> Value {
 }
 
 impl Answers for Admin {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &mut Request<Incoming>, _: &Peer) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if !matches!(path, "/health/live" | "/health/ready" | "/metrics") {
             return json_response(StatusCode::NOT_FOUND, &json!({ "error": "not_found" }));

@@ -2,6 +2,7 @@
 //! endpoints that every realm has.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -144,14 +145,14 @@ impl Front {
     async fn answer_mount(
         &self,
         found: &Found,
-        request: Request<Incoming>,
+        request: &mut Request<Incoming>,
         peer: &Peer,
     ) -> (Response<Full<Bytes>>, Outcome) {
         let version = request.version();
         let asker = Asker::of(self, peer, request.headers());
-        let answering = AssertUnwindSafe(token::answer(self, found, request, &asker));
+        let answering = pin!(token::answer(self, found, request, &asker));
         // One bad request must not end the server, nor leave its caller without an answer.
-        let fault = match answering.catch_unwind().await {
+        let fault = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(Ok(Told { answer, after, outcome })) => {
                 return (response(answer, after, version), outcome);
             }
@@ -171,12 +172,12 @@ impl Front {
         &self,
         site: &Site,
         endpoint: Endpoint,
-        request: Request<Incoming>,
+        request: &mut Request<Incoming>,
         peer: &Peer,
     ) -> Response<Full<Bytes>> {
         let version = request.version();
-        let answering = AssertUnwindSafe(endpoint::answer(self, site, endpoint, request, peer));
-        match answering.catch_unwind().await {
+        let answering = pin!(endpoint::answer(self, site, endpoint, request, peer));
+        match AssertUnwindSafe(answering).catch_unwind().await {
             Ok((response, after)) => closing(response, after, version),
             Err(_) => {
                 let source = peer.address.ip().to_canonical();
@@ -192,13 +193,9 @@ impl Front {
 }
 
 impl Answers for Front {
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &mut Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
         let began = Instant::now();
-        let found = match self.find(&request) {
+        let found = match self.find(request) {
             Ok(found) => found,
             Err(nowhere) => {
                 self.of_nobody.begin(began).end(Outcome::Refused);
@@ -208,11 +205,12 @@ impl Answers for Front {
         let passing = found.meter().begin(began);
         let (response, outcome) = match found.path {
             Path::Endpoint(endpoint) => {
-                let response = self.answer_endpoint(&found.site, endpoint, request, &peer).await;
+                let answering = pin!(self.answer_endpoint(&found.site, endpoint, request, peer));
+                let response = answering.await;
                 let outcome = Outcome::told_by(response.status());
                 (response, outcome)
             }
-            Path::Known | Path::Unknown => self.answer_mount(&found, request, &peer).await,
+            Path::Known | Path::Unknown => pin!(self.answer_mount(&found, request, peer)).await,
         };
         passing.end(outcome);
         response
@@ -321,4 +319,20 @@ fn plain(status: StatusCode) -> Response<Full<Bytes>> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of what `answer` returns.
+    fn room<'a, F>(_answer: impl Fn(&'a Front, &'a mut Request<Incoming>, &'a Peer) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_a_request_carries_stays_small() {
+        let bytes = room(Front::answer);
+        assert!(bytes <= 2048, "{bytes} bytes are moved about and held while a request waits");
+    }
 }

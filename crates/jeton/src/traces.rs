@@ -178,18 +178,13 @@ impl Traced {
 }
 
 impl Answers for Traced {
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> Response<Full<Bytes>> {
-        let front = Arc::clone(&self.front);
-        let Some(thread) = self.traces.thread(&request, &peer) else {
-            return front.answer(request, peer).await;
+    async fn answer(&self, request: &mut Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
+        let Some(thread) = self.traces.thread(request, peer) else {
+            return self.front.answer(request, peer).await;
         };
-        let (method, route) = (known(request.method()), front.route(&request));
+        let (method, route) = (known(request.method()), self.front.route(request));
         let journey = Arc::new(Journey::default());
-        let response = follow(Arc::clone(&journey), front.answer(request, peer)).await;
+        let response = follow(Arc::clone(&journey), self.front.answer(request, peer)).await;
         let (status, took) = (response.status().as_u16(), thread.came.1.elapsed());
         let notes = journey.notes();
         self.traces.take(Trip { thread, method, route, status, took, notes });

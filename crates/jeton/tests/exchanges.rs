@@ -146,7 +146,7 @@ async fn answer(folder: &Folder, engine: &Engine, realm: &Realm, exchange: &Exch
         Some(fault) => engine.fail(&state, terms, source.into(), fault),
         None => {
             let asked = asked.as_ref().map(|asked| asked.request()).map_err(Clone::clone);
-            engine.decide(&state, terms, source.into(), asked).await
+            engine.decide(&state, terms, source.into(), asked.as_ref()).await
         }
     };
     dialect.write(&decision, &request.headers)

@@ -160,7 +160,7 @@ impl Stage {
             audiences: std::iter::empty().collect(),
         };
         let source: std::net::IpAddr = source.parse().unwrap();
-        self.engine.decide(&self.state(), terms, source.into(), Ok(request)).await
+        self.engine.decide(&self.state(), terms, source.into(), Ok(&request)).await
     }
 
     pub(crate) async fn present(&self, assertion: &str) -> Decision {
@@ -175,7 +175,7 @@ impl Stage {
         let question =
             TokenQuestion { credentials: Credentials::Assertion(credentials), token: "none" };
         let source: std::net::IpAddr = SOURCE.parse().unwrap();
-        self.engine.introspect(&self.state(), &terms(), source.into(), Ok(question)).await
+        self.engine.introspect(&self.state(), &terms(), source.into(), Ok(&question)).await
     }
 
     /// Presents an assertion that is accepted.

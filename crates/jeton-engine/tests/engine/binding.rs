@@ -94,7 +94,7 @@ async fn a_token_is_bound_to_what_the_request_shows_as_client_and_profile_demand
             ..Caller::from("192.0.2.1".parse::<IpAddr>().unwrap())
         };
         let request = TokenRequest { credentials, scope: None, audiences: Default::default() };
-        let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(request)).await;
+        let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(&request)).await;
         let bound = match decision.outcome {
             Ok(issued) => {
                 let to = issued.confirmation;

@@ -106,7 +106,7 @@ fn caller(certificate: Option<&ClientCertificate>) -> Caller<'_> {
 async fn ask(stage: &Stage, client: &str, certificate: Option<&ClientCertificate>) -> Decision {
     let credentials = Credentials::Named(client);
     let request = TokenRequest { credentials, scope: None, audiences: Default::default() };
-    stage.engine.decide(&stage.state(), &terms(), caller(certificate), Ok(request)).await
+    stage.engine.decide(&stage.state(), &terms(), caller(certificate), Ok(&request)).await
 }
 
 async fn refused(stage: &Stage, certificate: &ClientCertificate) -> Reason {
@@ -349,16 +349,16 @@ async fn certificates_prove_who_introspects_and_revokes() {
     let certificate = good();
     let issued = ask(&stage, "orders", Some(&certificate)).await.outcome.unwrap();
     let token = issued.access_token.reveal();
-    let question = || TokenQuestion { credentials: Credentials::Named("orders"), token };
+    let question = TokenQuestion { credentials: Credentials::Named("orders"), token };
     let (state, terms) = (stage.state(), terms());
     let wrong = signed(&key(), &CertificateParams::default(), Chain::Verified);
 
-    let by = |shown| stage.engine.introspect(&state, &terms, caller(shown), Ok(question()));
+    let by = |shown| stage.engine.introspect(&state, &terms, caller(shown), Ok(&question));
     assert!(by(Some(&certificate)).await.outcome.unwrap().token.is_some());
     assert_eq!(reason(&by(Some(&wrong)).await), Reason::CertificateWrong);
     assert_eq!(reason(&by(None).await), Reason::AuthenticationMissing);
 
-    let by = |shown| stage.engine.revoke(&state, &terms, caller(shown), Ok(question()));
+    let by = |shown| stage.engine.revoke(&state, &terms, caller(shown), Ok(&question));
     assert_eq!(reason(&by(Some(&wrong)).await), Reason::CertificateWrong);
     assert!(stage.holds(token).await);
     by(Some(&certificate)).await.outcome.unwrap();
@@ -494,7 +494,7 @@ async fn a_client_uses_no_way_that_the_dialect_does_not_read() {
             let credentials = Credentials::Named("orders");
             let request = TokenRequest { credentials, scope: None, audiences: Default::default() };
             let caller = caller(Some(&certificate));
-            let decision = stage.engine.decide(&stage.state(), &terms, caller, Ok(request)).await;
+            let decision = stage.engine.decide(&stage.state(), &terms, caller, Ok(&request)).await;
             let refused = decision.outcome.is_err().then(|| reason(&decision));
             assert_eq!(refused, expected, "{own} where {read} is read");
         }

@@ -73,7 +73,7 @@ async fn ask(stage: &Stage, secret: &str, proof: Option<&str>) -> Decision {
         TokenRequest { credentials: ask.credentials(), scope: None, audiences: Default::default() };
     let dpop = proof.map(|proof| PresentedProof { proof, method: "POST", uri: TOKEN });
     let caller = Caller { dpop, ..ask.source.into() };
-    stage.engine.decide(&stage.state(), &terms, caller, Ok(request)).await
+    stage.engine.decide(&stage.state(), &terms, caller, Ok(&request)).await
 }
 
 async fn issued(stage: &Stage, secret: &str, proof: &str) -> Issued {
@@ -125,7 +125,7 @@ async fn a_dialect_that_states_its_tokens_binds_them_all_the_same() {
         TokenRequest { credentials: ask.credentials(), scope: None, audiences: Default::default() };
     let dpop = Some(PresentedProof { proof: &proof, method: "POST", uri: TOKEN });
     let caller = Caller { dpop, ..ask.source.into() };
-    let issued = stage.engine.decide(&stage.state(), &stated_terms(), caller, Ok(request)).await;
+    let issued = stage.engine.decide(&stage.state(), &stated_terms(), caller, Ok(&request)).await;
     let known = stage.check(issued.outcome.unwrap().access_token.reveal()).await.unwrap();
     assert!(known.says.confirmation.key.is_some());
 }

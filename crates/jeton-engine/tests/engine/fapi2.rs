@@ -31,7 +31,7 @@ async fn ask(stage: &Stage, signer: &Signer, id: &str, proof: &str) -> Decision 
     let dpop = Some(PresentedProof { proof, method: "POST", uri: TOKEN });
     let caller = Caller { dpop, ..Caller::from("192.0.2.1".parse::<IpAddr>().unwrap()) };
     let request = TokenRequest { credentials, scope: None, audiences: Default::default() };
-    stage.engine.decide(&stage.state(), &terms(), caller, Ok(request)).await
+    stage.engine.decide(&stage.state(), &terms(), caller, Ok(&request)).await
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn bearer_tokens_from_before_the_profile_are_of_no_use_any_more() {
         let first = assertion("1");
         let credentials = by_assertion(&first);
         let request = TokenRequest { credentials, scope: None, audiences: Default::default() };
-        let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(request)).await;
+        let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(&request)).await;
         let token = decision.outcome.unwrap().access_token;
         for (profile, expected) in [(Profile::Standard, true), (Profile::Fapi2, bound)] {
             stage.reconfigure(|realm| realm.proving.profile = profile).await;
@@ -112,7 +112,7 @@ async fn bearer_tokens_from_before_the_profile_are_of_no_use_any_more() {
             let again = assertion(&format!("{profile:?}"));
             let question =
                 TokenQuestion { credentials: by_assertion(&again), token: token.reveal() };
-            let said = stage.engine.introspect(&state, &terms, caller, Ok(question)).await;
+            let said = stage.engine.introspect(&state, &terms, caller, Ok(&question)).await;
             assert_eq!(said.outcome.unwrap().token.is_some(), expected, "{profile:?} {bound}");
         }
     }

@@ -316,10 +316,10 @@ async fn what_could_not_be_read_or_has_no_credentials_is_refused() {
     let caller = jeton_engine::request::Caller::from(std::net::IpAddr::from([192, 0, 2, 1]));
     let nothing =
         TokenRequest { credentials: Credentials::None, scope: None, audiences: Default::default() };
-    let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(nothing)).await;
+    let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(&nothing)).await;
     assert_eq!(reason(&decision), Reason::AuthenticationMissing);
     let unread = Err(Reason::BodyMalformed.into());
-    let decision = stage.engine.decide(&stage.state(), &terms(), caller, unread).await;
+    let decision = stage.engine.decide(&stage.state(), &terms(), caller, unread.as_ref()).await;
     assert_eq!(reason(&decision), Reason::BodyMalformed);
     assert_eq!(decision.at, time(0));
 }

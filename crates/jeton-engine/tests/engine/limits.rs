@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jeton_engine::engine::Settings;
-use jeton_engine::error::{Error, Kind, Reason};
+use jeton_engine::error::{Error, Kind, Reason, Refusal};
 use jeton_engine::limit::{Allowance, Limit, LimitOf};
 use jeton_engine::rate::Rates;
 use jeton_engine::realm::Realm;
@@ -255,7 +255,7 @@ async fn requests_that_nobody_can_read_count_against_their_source() {
     let unreadable = async |source: [u8; 4]| {
         let caller = Caller::from(IpAddr::from(source));
         let asked = Err(Reason::BodyMalformed.into());
-        let decision = stage.engine.decide(&stage.state(), &terms(), caller, asked).await;
+        let decision = stage.engine.decide(&stage.state(), &terms(), caller, asked.as_ref()).await;
         crate::stage::reason(&decision)
     };
     for expected in [Reason::BodyMalformed, Reason::BodyMalformed, Reason::SourceLimited] {
@@ -292,8 +292,8 @@ async fn who_proves_nothing_at_introspection_counts_against_its_source_and_a_gat
     );
 
     let caller = Caller::from(IpAddr::from([192, 0, 2, 1]));
-    let unreadable = || Err(Reason::BodyMalformed.into());
-    let revoked = stage.engine.revoke(&stage.state(), &terms(), caller, unreadable()).await;
+    let unreadable = Refusal::from(Reason::BodyMalformed);
+    let revoked = stage.engine.revoke(&stage.state(), &terms(), caller, Err(&unreadable)).await;
     assert_eq!(revoked.outcome.unwrap_err().kind(), Kind::RateLimited);
 }
 
@@ -332,7 +332,7 @@ async fn one_realms_requests_are_not_counted_in_another() {
         audiences: Default::default(),
     };
     for expected in [Reason::AuthenticationMissing, Reason::SourceLimited] {
-        let decision = stage.engine.decide(&elsewhere, &terms(), caller, Ok(asked())).await;
+        let decision = stage.engine.decide(&elsewhere, &terms(), caller, Ok(&asked())).await;
         assert_eq!(crate::stage::reason(&decision), expected);
     }
     stage.issued(&terms(), &Ask::new("orders", &secret)).await;

@@ -71,7 +71,7 @@ async fn the_rfcs_example_gets_a_bound_token_at_its_time_and_place() {
         let proof = AT_TOKEN_ENDPOINT;
         let dpop = Some(PresentedProof { proof, method: "POST", uri });
         let caller = Caller { dpop, ..ask.source.into() };
-        let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(request)).await;
+        let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(&request)).await;
         match expected {
             Ok(thumbprint) => {
                 let issued = decision.outcome.unwrap();
@@ -176,7 +176,7 @@ impl Passage {
         };
         let dpop = Some(PresentedProof { proof: &proof, method: "POST", uri: TOKEN });
         let caller = Caller { dpop, ..ask.source.into() };
-        let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(request)).await;
+        let decision = stage.engine.decide(&stage.state(), &terms(), caller, Ok(&request)).await;
         let token = decision.outcome.unwrap().access_token.reveal().to_owned();
         Self { stage, key, token }
     }

@@ -176,7 +176,7 @@ impl Stage {
             audiences: ask.audiences.iter().copied().collect(),
         };
         let caller = Caller { certificate, ..Caller::from(ask.source) };
-        self.engine.decide(&self.state(), terms, caller, Ok(request)).await
+        self.engine.decide(&self.state(), terms, caller, Ok(&request)).await
     }
 
     /// Asks, and is given a token.
@@ -204,12 +204,12 @@ impl Stage {
 
     pub(crate) async fn introspect(&self, ask: &Ask<'_>, token: &str) -> Answered<Introspected> {
         let question = TokenQuestion { credentials: ask.credentials(), token };
-        self.engine.introspect(&self.state(), &terms(), ask.source.into(), Ok(question)).await
+        self.engine.introspect(&self.state(), &terms(), ask.source.into(), Ok(&question)).await
     }
 
     pub(crate) async fn revoke(&self, ask: &Ask<'_>, token: &str) -> Answered<()> {
         let question = TokenQuestion { credentials: ask.credentials(), token };
-        self.engine.revoke(&self.state(), &terms(), ask.source.into(), Ok(question)).await
+        self.engine.revoke(&self.state(), &terms(), ask.source.into(), Ok(&question)).await
     }
 }
 

@@ -18,14 +18,14 @@ pub(crate) struct BodyLimits {
 }
 
 /// The whole body, or why there is none.
-pub(crate) async fn take(mut body: Incoming, limits: BodyLimits) -> Result<Bytes, Reason> {
+pub(crate) async fn take(body: &mut Incoming, limits: BodyLimits) -> Result<Bytes, Reason> {
     let bytes_max = u64::try_from(limits.bytes_max).unwrap_or(u64::MAX);
     // A body that says how large it is need not be read to be refused; and a caller that asked
     // first (RFC 9110 section 10.1.1) is not told to go on.
     if body.size_hint().lower() > bytes_max {
         return Err(Reason::BodyTooLarge);
     }
-    let mut collecting = pin!(collect(&mut body, limits.bytes_max));
+    let mut collecting = pin!(collect(body, limits.bytes_max));
     // Most bodies come along with the head; only who has to wait for one needs an alarm.
     if let Some(collected) = collecting.as_mut().now_or_never() {
         return collected;

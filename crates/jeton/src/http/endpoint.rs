@@ -1,5 +1,7 @@
 //! The protocol's other endpoints: every realm has them, each at its path, whatever dialects it mounts.
 
+use std::pin::pin;
+
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -90,20 +92,20 @@ pub(crate) async fn answer(
     front: &Front,
     site: &Site,
     endpoint: Endpoint,
-    request: Request<Incoming>,
+    request: &mut Request<Incoming>,
     peer: &Peer,
 ) -> (Response<Full<Bytes>>, After) {
     let response = match endpoint {
-        Endpoint::Verify => forward_auth::answer(front, site, &request, peer.address).await,
-        Endpoint::Jwks => jwks::answer(site, &request),
-        Endpoint::Metadata => metadata::answer(site, &request),
+        Endpoint::Verify => pin!(forward_auth::answer(front, site, request, peer.address)).await,
+        Endpoint::Jwks => jwks::answer(site, request),
+        Endpoint::Metadata => metadata::answer(site, request),
         Endpoint::Registration => {
             // Seldom asked and large: every other request would carry the room for it.
             return Box::pin(registration::answer(front, site, request, peer)).await;
         }
         Endpoint::Question(act) => {
             let asker = Asker::of(front, peer, request.headers());
-            return question::answer(front, site, act, request, &asker).await;
+            return pin!(question::answer(front, site, act, request, &asker)).await;
         }
     };
     (response, After::Keep)

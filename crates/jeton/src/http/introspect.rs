@@ -1,6 +1,8 @@
 //! Introspection (RFC 7662): what a token says, as JSON, or signed when the caller asks for that
 //! (RFC 9701). Of a token that does not hold, or is none of the caller's business, one thing only.
 
+use std::pin::pin;
+
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::Full;
@@ -23,11 +25,11 @@ const SIGNED_MEDIA_TYPE: &str = "application/token-introspection+jwt";
 /// Answers an introspection request.
 pub(crate) async fn answer(
     asked: Asked<'_>,
-    question: Result<TokenQuestion<'_>, Refusal>,
+    question: Result<&TokenQuestion<'_>, &Refusal>,
 ) -> Response<Full<Bytes>> {
     let Asked { front, site, asker, .. } = asked;
-    let answered =
-        front.engine.introspect(&site.realm, &site.terms, asker.caller(), question).await;
+    let asking = pin!(front.engine.introspect(&site.realm, &site.terms, asker.caller(), question));
+    let answered = asking.await;
     let introspected = match &answered.outcome {
         Ok(introspected) => introspected,
         Err(error) => return asked.refuse(error, answered.reference),

@@ -40,9 +40,9 @@ pub(crate) struct ListenerLimits {
 pub(crate) trait Answers: Send + Sync + 'static {
     /// Answers one request.
     fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        peer: Peer,
+        &self,
+        request: &mut Request<Incoming>,
+        peer: &Peer,
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
@@ -80,7 +80,10 @@ pub(crate) async fn listen<A: Answers>(
     mut stop: watch::Receiver<bool>,
 ) {
     let Door { socket, tls, connections: counts, draining } = door;
-    let answer = move |request, peer| Arc::clone(&answers).answer(request, peer);
+    let answer = move |mut request, peer| {
+        let answers = Arc::clone(&answers);
+        async move { answers.answer(&mut request, &peer).await }
+    };
     let hall = Hall::new(answer);
     let (hall, speech) = (Arc::new(hall), Speech::new(&limits));
     let house = Arc::new(House { hall, speech, limits, tls, counts, draining });

@@ -1,5 +1,7 @@
 //! A question about a token from its first byte to its last: take it whole; read, ask, write.
 
+use std::pin::pin;
+
 use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming as IncomingBody};
@@ -40,28 +42,28 @@ pub(crate) async fn answer(
     front: &Front,
     site: &Site,
     act: Act,
-    request: Request<IncomingBody>,
+    request: &mut Request<IncomingBody>,
     asker: &Asker,
 ) -> (Response<Full<Bytes>>, After) {
-    let (head, body) = request.into_parts();
-    let body = body::take(body, front.body).await;
+    let body = body::take(request.body_mut(), front.body).await;
     let after = if body.is_ok() { After::Keep } else { After::Close };
     let incoming = Incoming {
-        method: &head.method,
-        query: head.uri.query(),
-        headers: &head.headers,
+        method: request.method(),
+        query: request.uri().query(),
+        headers: request.headers(),
         body: body.as_deref().map_err(|reason| *reason),
     };
     let read = Question::read(&incoming);
     let question = read.as_ref().map(Question::question).map_err(Clone::clone);
     let question = asker.known().and(question);
-    let asked = Asked { front, site, asker, headers: &head.headers };
+    let asked = Asked { front, site, asker, headers: request.headers() };
     let Some(_place) = front.in_flight.take() else {
         return (fail(&asked, Fault::Overloaded), after);
     };
     let response = match act {
-        Act::Introspect => introspect::answer(asked, question).await,
-        Act::Revoke => revoke::answer(asked, question).await,
+        Act::Introspect => pin!(introspect::answer(asked, question.as_ref())).await,
+        // Seldom asked, and large.
+        Act::Revoke => Box::pin(revoke::answer(asked, question.as_ref())).await,
     };
     (response, after)
 }

@@ -2,7 +2,6 @@
 //! and deletes its registration (RFC 7592 section 2). JSON in, JSON out; the rules are the engine's.
 
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -32,31 +31,30 @@ struct Asked<'a> {
     front: &'a Front,
     site: &'a Site,
     asker: &'a Asker,
-    head: &'a Parts,
+    headers: &'a HeaderMap,
 }
 
 /// Answers a request at the registration endpoint, or at a client's own URL below it.
 pub(crate) async fn answer(
     front: &Front,
     site: &Site,
-    request: Request<Incoming>,
+    request: &mut Request<Incoming>,
     peer: &Peer,
 ) -> (Response<Full<Bytes>>, After) {
     let asker = Asker::of(front, peer, request.headers());
-    let (head, body) = request.into_parts();
-    let body = body::take(body, front.body).await;
+    let body = body::take(request.body_mut(), front.body).await;
     let after = if body.is_ok() { After::Keep } else { After::Close };
-    let asked = Asked { front, site, asker: &asker, head: &head };
+    let asked = Asked { front, site, asker: &asker, headers: request.headers() };
     let Some(_place) = front.in_flight.take() else {
         return (asked.fail(Fault::Overloaded), after);
     };
     let own = format!("{}{REGISTER}/", site.prefix());
-    let response = match (head.uri.path().strip_prefix(&own), &head.method) {
+    let response = match (request.uri().path().strip_prefix(&own), request.method()) {
         (None, &Method::POST) => asked.register(body).await,
         (None, _) => not_allowed("POST"),
         (Some(id), &Method::GET) => asked.manage(id, ManagementAct::Read).await,
         (Some(id), &Method::PUT) => {
-            let said = metadata(&head.headers, body);
+            let said = metadata(request.headers(), body);
             asked.manage(id, ManagementAct::Replace(said)).await
         }
         (Some(id), &Method::DELETE) => asked.manage(id, ManagementAct::Delete).await,
@@ -67,10 +65,9 @@ pub(crate) async fn answer(
 
 impl Asked<'_> {
     async fn register(&self, body: Result<Bytes, Reason>) -> Response<Full<Bytes>> {
-        let headers = &self.head.headers;
+        let Self { front, site, asker, headers } = self;
         let request =
             RegistrationRequest { token: bearer(headers), metadata: metadata(headers, body) };
-        let Self { front, site, asker, .. } = self;
         let answered =
             front.engine.register(&site.realm, &site.terms, asker.caller(), request).await;
         match &answered.outcome {
@@ -80,7 +77,7 @@ impl Asked<'_> {
     }
 
     async fn manage(&self, client_id: &str, act: ManagementAct) -> Response<Full<Bytes>> {
-        let request = ManagementRequest { client_id, token: bearer(&self.head.headers), act };
+        let request = ManagementRequest { client_id, token: bearer(self.headers), act };
         let Self { front, site, asker, .. } = self;
         let answered =
             front.engine.manage_registration(&site.realm, &site.terms, asker.caller(), request);

@@ -14,7 +14,7 @@ use super::refusal::NO_STORE;
 /// Answers a revocation request.
 pub(crate) async fn answer(
     asked: Asked<'_>,
-    question: Result<TokenQuestion<'_>, Refusal>,
+    question: Result<&TokenQuestion<'_>, &Refusal>,
 ) -> Response<Full<Bytes>> {
     let Asked { front, site, asker, .. } = asked;
     let answered = front.engine.revoke(&site.realm, &site.terms, asker.caller(), question).await;

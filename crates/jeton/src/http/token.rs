@@ -1,5 +1,7 @@
 //! A token request from its first byte to its last: take it whole; read, decide, write.
 
+use std::pin::pin;
+
 use http::{HeaderMap, Request};
 use hyper::body::Incoming as IncomingBody;
 use jeton_dialect::{Answer, Incoming};
@@ -32,49 +34,50 @@ pub(crate) struct Told {
 pub(crate) async fn answer(
     front: &Front,
     found: &Found,
-    request: Request<IncomingBody>,
+    request: &mut Request<IncomingBody>,
     asker: &Asker,
 ) -> Result<Told, Fault> {
     let (mount, realm) = (found.mount()?, &found.site.realm);
     if found.path == Path::Unknown {
         let refusal = Refusal::from(Reason::PathUnknown);
-        let decision = front.engine.decide(realm, &mount.terms, asker.caller(), Err(refusal)).await;
+        let decision =
+            front.engine.decide(realm, &mount.terms, asker.caller(), Err(&refusal)).await;
         let answer = mount.dialect.write(&decision, request.headers());
         return Ok(Told { answer, after: After::Keep, outcome: Outcome::Refused });
     }
-    let (head, body) = request.into_parts();
-    let body = body::take(body, front.body).await;
+    let body = body::take(request.body_mut(), front.body).await;
     let after = if body.is_ok() { After::Keep } else { After::Close };
 
     // Taken only now: a caller that is slow to send must not keep others from being answered.
     let Some(_place) = front.in_flight.take() else {
         let decision = front.engine.fail(realm, &mount.terms, asker.caller(), Fault::Overloaded);
-        let answer = mount.dialect.write(&decision, &head.headers);
+        let answer = mount.dialect.write(&decision, request.headers());
         return Ok(Told { answer, after, outcome: Outcome::Failed });
     };
     let incoming = Incoming {
-        method: &head.method,
-        query: head.uri.query(),
-        headers: &head.headers,
+        method: request.method(),
+        query: request.uri().query(),
+        headers: request.headers(),
         body: body.as_deref().map_err(|reason| *reason),
     };
-    let asked = mount.dialect.read(&incoming);
-    let proof = proof::presented(&head.headers);
+    let read = mount.dialect.read(&incoming);
+    let proof = proof::presented(request.headers());
     let uri = matches!(proof, Ok(Some(_)))
         .then(|| proof::published_uri(&found.site, mount.dialect.path()));
     let dpop = proof.ok().flatten().zip(uri.as_deref()).map(|(proof, uri)| PresentedProof {
         proof,
-        method: head.method.as_str(),
+        method: request.method().as_str(),
         uri,
     });
-    let request = asker
+    let asked = asker
         .known()
-        .and_then(|()| asked.as_ref().map_err(Clone::clone))
-        .and_then(|asked| proof.map(|_| asked.request()).map_err(Refusal::from));
+        .and_then(|()| read.as_ref().map_err(Clone::clone))
+        .and_then(|read| proof.map(|_| read.request()).map_err(Refusal::from));
     let caller = Caller { dpop, ..asker.caller() };
-    let decision = front.engine.decide(realm, &mount.terms, caller, request).await;
+    let deciding = pin!(front.engine.decide(realm, &mount.terms, caller, asked.as_ref()));
+    let decision = deciding.await;
     let outcome = Outcome::of(&decision.outcome);
-    Ok(Told { answer: write(front, found, &decision, &head.headers)?, after, outcome })
+    Ok(Told { answer: write(front, found, &decision, request.headers())?, after, outcome })
 }
 
 /// The dialect's answer, and the nonce, which is no matter of dialects: clients look for it under one
