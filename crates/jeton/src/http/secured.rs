@@ -20,9 +20,9 @@ use super::line::Wire;
 pub(super) struct Secured {
     session: ServerConnection,
     stream: WatchedStream,
-    /// Whether something was said that may not have gone out yet. What the library says by itself (tickets, new
-    /// keys) waits for that, or for the end.
-    said: bool,
+    /// Whether all that waits to be sent are the tickets of the handshake. They go with the first answer, or at
+    /// the end; everything else that the library says by itself goes out like what we say.
+    only_tickets: bool,
 }
 
 impl Secured {
@@ -35,7 +35,7 @@ impl Secured {
         stream: WatchedStream,
     ) -> Result<Box<Self>, rustls::Error> {
         let session = ServerConnection::new(Arc::clone(config))?;
-        Ok(Box::new(Self { session, stream, said: false }))
+        Ok(Box::new(Self { session, stream, only_tickets: false }))
     }
 
     /// The handshake.
@@ -65,8 +65,10 @@ impl Secured {
             }
         }
         match self.session.protocol_version() {
-            // What is left are tickets.
-            Some(ProtocolVersion::TLSv1_3) => Poll::Ready(Ok(())),
+            Some(ProtocolVersion::TLSv1_3) => {
+                self.only_tickets = true;
+                Poll::Ready(Ok(()))
+            }
             // The client waits for our last word (RFC 5246 section 7.3).
             _ => self.poll_send(context),
         }
@@ -80,7 +82,6 @@ impl Secured {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
-        self.said = false;
         Poll::Ready(Ok(()))
     }
 
@@ -108,7 +109,7 @@ impl Secured {
             ready!(self.poll_send(context))?;
             taken = say(&mut self.session.writer())?;
         }
-        self.said = true;
+        self.only_tickets = false;
         Poll::Ready(Ok(taken))
     }
 }
@@ -167,7 +168,7 @@ impl AsyncWrite for Secured {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.said {
+        if !self.only_tickets {
             ready!(self.poll_send(context))?;
         }
         Pin::new(&mut self.stream).poll_flush(context)
@@ -224,136 +225,4 @@ fn or_later<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-    use std::time::Duration;
-
-    use rustix::net::RecvFlags;
-    use rustls::pki_types::ServerName;
-    use rustls::{ClientConfig, SupportedProtocolVersion, version};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio_rustls::TlsConnector;
-    use tokio_rustls::client::TlsStream;
-
-    use super::super::connection::{Patience, Watch};
-    use super::*;
-    use crate::tls::provider;
-    use crate::tls::rehearsal::Authority;
-
-    const LONG: Duration = Duration::from_secs(60);
-    const PATIENCE: Patience = Patience { header: LONG, write: LONG, idle: LONG };
-
-    /// A server and its client, at the two ends of a connection that has just been made.
-    async fn ends() -> (WatchedStream, TcpStream) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap());
-        let (client, server) = tokio::join!(client, listener.accept());
-        (WatchedStream::new(server.unwrap().0, Watch::begin(PATIENCE)), client.unwrap())
-    }
-
-    /// The same after the handshake.
-    async fn met(
-        version: &'static SupportedProtocolVersion,
-    ) -> (Box<Secured>, TlsStream<TcpStream>) {
-        let authority = Authority::new("servers");
-        let builder = ClientConfig::builder_with_provider(provider());
-        let builder = builder.with_protocol_versions(&[version]).unwrap();
-        let config = builder.with_root_certificates(authority.roots()).with_no_client_auth();
-        let connector = TlsConnector::from(Arc::new(config));
-        let (server, client) = ends().await;
-        let mut server =
-            Secured::new(&authority.server(&["localhost"]).config(None), server).unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let (client, shaken) = tokio::join!(connector.connect(name, client), server.shake_hands());
-        shaken.unwrap();
-        (server, client.unwrap())
-    }
-
-    fn tickets(client: &TlsStream<TcpStream>) -> u32 {
-        client.get_ref().1.tls13_tickets_received()
-    }
-
-    async fn hear<const COUNT: usize>(client: &mut TlsStream<TcpStream>) -> [u8; COUNT] {
-        let mut heard = [0; COUNT];
-        client.read_exact(&mut heard).await.unwrap();
-        heard
-    }
-
-    #[tokio::test]
-    async fn tickets_come_with_the_first_answer_and_not_before() {
-        let (mut server, mut client) = met(&version::TLS13).await;
-        server.flush().await.unwrap();
-        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-        let before = rustix::net::recv(client.get_ref().0, &mut [0_u8; 1], flags);
-        assert_eq!(before.unwrap_err(), rustix::io::Errno::AGAIN);
-        client.write_all(b"question").await.unwrap();
-        server.read_exact(&mut [0; 8]).await.unwrap();
-        server.write_all(b"answer").await.unwrap();
-        server.flush().await.unwrap();
-        assert_eq!((hear(&mut client).await, tickets(&client)), (*b"answer", 2));
-    }
-
-    #[tokio::test]
-    async fn tls_1_2_needs_no_answer_to_end_its_handshake() {
-        let (mut server, mut client) = met(&version::TLS12).await;
-        server.write_all(b"answer").await.unwrap();
-        server.flush().await.unwrap();
-        assert_eq!((hear(&mut client).await, tickets(&client)), (*b"answer", 0));
-    }
-
-    #[tokio::test]
-    async fn more_than_may_wait_goes_out_before_it_is_flushed() {
-        let (mut server, mut client) = met(&version::TLS13).await;
-        let long: Vec<u8> = (0..1_000_000_u32).map(|place| (place % 251) as u8).collect();
-        let mut heard = vec![0; long.len()];
-        let saying = async {
-            server.write_all(&long).await.unwrap();
-            server.flush().await.unwrap();
-        };
-        let (_, hearing) = tokio::join!(saying, client.read_exact(&mut heard));
-        hearing.unwrap();
-        assert!(heard == long);
-    }
-
-    #[tokio::test]
-    async fn an_end_is_told_from_being_cut_off() {
-        let (mut server, mut client) = met(&version::TLS13).await;
-        client.shutdown().await.unwrap();
-        assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0);
-        // Still owed to the client: an answer, and the end.
-        server.write_all(b"answer").await.unwrap();
-        server.flush().await.unwrap();
-        server.shutdown().await.unwrap();
-        drop(server);
-        let mut heard = Vec::new();
-        client.read_to_end(&mut heard).await.unwrap();
-        assert_eq!(heard, b"answer");
-
-        let (mut server, client) = met(&version::TLS13).await;
-        drop(client);
-        let cut = server.read(&mut [0; 1]).await.unwrap_err();
-        assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[tokio::test]
-    async fn who_hangs_up_or_talks_nonsense_has_not_shaken_hands() {
-        for (said, kind) in [
-            (&b""[..], io::ErrorKind::UnexpectedEof),
-            (b"\x16\x03\x01\x02", io::ErrorKind::UnexpectedEof),
-            (b"GET / HTTP/1.1\r\n\r\n", io::ErrorKind::InvalidData),
-        ] {
-            let (server, mut client) = ends().await;
-            let config = Authority::new("servers").server(&["localhost"]).config(None);
-            let mut server = Secured::new(&config, server).unwrap();
-            client.write_all(said).await.unwrap();
-            client.shutdown().await.unwrap();
-            assert_eq!(server.shake_hands().await.unwrap_err().kind(), kind, "{said:?}");
-            server.into_stream().shutdown().await.unwrap();
-            let mut heard = Vec::new();
-            client.read_to_end(&mut heard).await.unwrap();
-            // An alert tells who talked why; who hung up has nothing to hear.
-            assert_eq!(heard.is_empty(), kind == io::ErrorKind::UnexpectedEof);
-        }
-    }
-}
+mod tests;
