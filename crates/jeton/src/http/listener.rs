@@ -167,6 +167,14 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// What a connection speaks, as far as is known before its first request.
+enum Tongue {
+    Http1,
+    Http2,
+    /// It may begin like HTTP/2; plain HTTP/1.1 may too, with a method of that name.
+    Unclear,
+}
+
 /// What all connections of a listener share.
 struct House<C, F> {
     hall: Arc<Hall<C, F>>,
@@ -200,15 +208,17 @@ where
                 () = sleep(self.limits.patience.header) => return,
                 _ = last_answer_or_none(&watch, end.clone()) => return,
             };
-            return self.speak(stream, conversation(None), is_http1, end).await;
+            let tongue = if is_http1 { Tongue::Http1 } else { Tongue::Unclear };
+            return self.speak(stream, conversation(None), tongue, end).await;
         };
         match shake_hands(tls, stream, address).await {
             Ok((stream, certificate)) => {
                 self.counts.handshakes.count(Handshook::Done);
                 watch.secured();
-                // Who speaks HTTP/2 over TLS says so in the handshake (RFC 9113 section 3.3).
-                let is_http1 = stream.session().alpn_protocol() != Some(b"h2");
-                self.speak(stream, conversation(certificate), is_http1, end).await;
+                // Who speaks HTTP/2 over TLS says so in the handshake, and then nothing else (RFC 9113 section 3.3).
+                let is_http2 = stream.session().alpn_protocol() == Some(b"h2");
+                let tongue = if is_http2 { Tongue::Http2 } else { Tongue::Http1 };
+                self.speak(stream, conversation(certificate), tongue, end).await;
             }
             Err(why) => self.counts.handshakes.count(why),
         }
@@ -218,14 +228,16 @@ where
         &self,
         stream: S,
         conversation: Conversation<C, F>,
-        is_http1: bool,
+        tongue: Tongue,
         end: End,
     ) {
-        if is_http1 {
-            return self.speech.http1(stream, conversation, &self.counts, end).await;
+        let speech = &self.speech;
+        match tongue {
+            Tongue::Http1 => speech.http1(stream, conversation, &self.counts, end).await,
+            // Larger, and rare.
+            Tongue::Http2 => Box::pin(speech.http2(stream, conversation, end)).await,
+            Tongue::Unclear => Box::pin(speech.either(stream, conversation, end)).await,
         }
-        // Larger, and rare.
-        Box::pin(self.speech.either(stream, conversation, end)).await;
     }
 }
 

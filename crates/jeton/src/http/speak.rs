@@ -30,6 +30,8 @@ use super::traffic::Connections;
 pub(super) struct Speech {
     /// Looks which version a connection speaks.
     either: auto::Builder<TokioExecutor>,
+    /// For those that have said that it is HTTP/2. What else they say ends the connection.
+    http2: auto::Builder<TokioExecutor>,
     /// For those that speak HTTP/1.1 as far as is known: what they send first needs no second place, and
     /// the buffer for all that follows stays as small as it began.
     http1: http1::Builder,
@@ -68,7 +70,8 @@ impl Speech {
             .initial_stream_window_size(64 * 1024)
             .initial_connection_window_size(1024 * 1024);
         let many = u64::try_from(limits.connections_max / 2).unwrap_or(u64::MAX);
-        Self { either, http1, many }
+        let http2 = either.clone().http2_only();
+        Self { either, http2, http1, many }
     }
 
     /// Speaks HTTP/1.1 with a caller until one of the two hangs up.
@@ -115,6 +118,16 @@ impl Speech {
         }
     }
 
+    /// Speaks HTTP/2, and nothing else, until one of the two hangs up.
+    pub(super) async fn http2<S, C, F>(&self, stream: S, conversation: Conversation<C, F>, end: End)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        C: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        converse(&self.http2, stream, conversation, end).await;
+    }
+
     /// Speaks whatever the caller begins with.
     pub(super) async fn either<S, C, F>(
         &self,
@@ -126,19 +139,32 @@ impl Speech {
         C: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
         F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
-        let mut alarms = Alarms::set(&conversation.watch, end);
-        let mut connection = pin!(self.either.serve_connection(TokioIo::new(stream), conversation));
-        loop {
-            let alarm = tokio::select! {
-                biased;
-                _ = connection.as_mut() => return,
-                alarm = alarms.next() => alarm,
-            };
-            match alarms.heed(&alarm) {
-                Heed::Cut => return,
-                Heed::Dismiss => connection.as_mut().graceful_shutdown(),
-                Heed::GoOn => {}
-            }
+        converse(&self.either, stream, conversation, end).await;
+    }
+}
+
+async fn converse<S, C, F>(
+    how: &auto::Builder<TokioExecutor>,
+    stream: S,
+    conversation: Conversation<C, F>,
+    end: End,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    C: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let mut alarms = Alarms::set(&conversation.watch, end);
+    let mut connection = pin!(how.serve_connection(TokioIo::new(stream), conversation));
+    loop {
+        let alarm = tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            alarm = alarms.next() => alarm,
+        };
+        match alarms.heed(&alarm) {
+            Heed::Cut => return,
+            Heed::Dismiss => connection.as_mut().graceful_shutdown(),
+            Heed::GoOn => {}
         }
     }
 }

@@ -180,6 +180,21 @@ async fn http_2_is_spoken_with_those_who_offer_it() {
 }
 
 #[tokio::test]
+async fn who_has_offered_http_2_is_not_answered_in_http_1() {
+    let stage = Stage::new();
+    let running = start(&stage.text("")).await;
+    let address = running.public_address();
+    for (offered, answers) in [("h2", false), ("http/1.1", true)] {
+        let version = &rustls::version::TLS13;
+        let stream = stage.connect_with(address, version, &[offered], None).await.unwrap();
+        let mut line = Line::over(stream);
+        line.send(&get(JWKS, "x").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
+        assert_eq!(line.closed().await.contains("HTTP/1.1"), answers, "{offered}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn who_does_not_speak_tls_is_hung_up_on() {
     let stage = Stage::new();
     let running = start(&stage.text("")).await;
