@@ -40,9 +40,11 @@ fn colours() -> bool {
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
+        let thread = std::thread::current();
         tracing::error!(
             location,
-            "the server panicked; the request at hand was answered with a fault"
+            thread = thread.name(),
+            "the server panicked; a request at hand is answered with a fault"
         );
     }));
 }
