@@ -10,7 +10,7 @@ use crate::cast::{Cast, Realm};
 use crate::chance::Chance;
 use crate::http::{Answer, Connection, Outcome};
 use crate::node::Node;
-use crate::oracle::{Asked, sign};
+use crate::oracle::{Asked, Oracle, Spent, sign};
 use crate::report::Report;
 use crate::requests;
 use crate::tally::Latencies;
@@ -67,6 +67,8 @@ pub(crate) struct Probe<'a> {
     cast: &'a Cast,
     chance: Chance,
     findings: &'a mut Findings,
+    /// Who remembers what was given where some room may be left; absent: nothing can have been kept.
+    room: Option<&'a Oracle>,
 }
 
 impl<'a> Probe<'a> {
@@ -76,7 +78,13 @@ impl<'a> Probe<'a> {
         chance: Chance,
         findings: &'a mut Findings,
     ) -> Self {
-        Self { node, cast, chance, findings }
+        Self { node, cast, chance, findings, room: None }
+    }
+
+    /// Where a little may find room at times although nothing should: what is given all the same is told to
+    /// this oracle, which finds out in the end whether it was kept.
+    pub(crate) fn with_room(self, oracle: &'a Oracle) -> Self {
+        Self { room: Some(oracle), ..self }
     }
 
     /// While nothing can be written: what would have to be is refused, with the time to come again; what
@@ -85,18 +93,23 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// When the drill itself is wrong.
     pub(crate) async fn while_nothing_is_written(&mut self) -> Result<()> {
-        for (kind, request) in [
-            ("stored", requests::token(self.client(Realm::Stored)?)),
-            ("assertion", requests::token_by(&self.assertion()?)),
+        let number = self.number(Realm::Stored)?;
+        let stored = requests::token(self.cast.client(number)?);
+        let spent = self.assertion()?;
+        let by_assertion = requests::token_by(&spent.text);
+        for (kind, request, client, spent) in [
+            ("stored", stored, number, None),
+            ("assertion", by_assertion, spent.client, Some(spent)),
         ] {
             let (answer, took) = self.ask(&request).await;
-            self.findings.refused.add(took);
             match answer {
                 Outcome::Answered(answer) if answer.status == 503 => {
+                    self.findings.refused.add(took);
                     if answer.header("retry-after").is_none() {
                         self.findings.wrong.push(format!("{kind}: 503 without Retry-After"));
                     }
                 }
+                Outcome::Answered(answer) if self.has_found_room(client, spent, &answer) => {}
                 other => self.findings.wrong.push(format!("{kind}: {}", shown(&other))),
             }
         }
@@ -139,14 +152,27 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// When it never is.
     pub(crate) async fn until_refused(&mut self) -> Result<()> {
-        let request = requests::token(self.client(Realm::Stored)?);
+        let number = self.number(Realm::Stored)?;
+        let request = requests::token(self.cast.client(number)?);
         for _ in 0..2000 {
-            let (answer, _) = self.ask(&request).await;
-            if matches!(&answer, Outcome::Answered(answer) if answer.status != 200) {
+            if let (Outcome::Answered(answer), _) = self.ask(&request).await
+                && !self.has_found_room(number, None, &answer)
+                && answer.status != 200
+            {
                 return Ok(());
             }
         }
         anyhow::bail!("the fault has no effect")
+    }
+
+    /// Whether this was given although nothing should have found room; the oracle knows of it then.
+    fn has_found_room(&self, client: usize, spent: Option<Spent>, answer: &Answer) -> bool {
+        let token = requests::issued(answer).filter(|_| answer.status == 200);
+        let (Some(oracle), Some(token)) = (self.room, token) else { return false };
+        let realm = if spent.is_some() { Realm::Jwt } else { Realm::Stored };
+        oracle.issued(realm, client, token);
+        spent.into_iter().for_each(|spent| oracle.spent(spent));
+        true
     }
 
     /// Waits until a stored token is given and the server says that it is ready.
@@ -169,14 +195,20 @@ impl<'a> Probe<'a> {
         anyhow::bail!("node {} is not well again after {AT_MOST:?}", self.node.number)
     }
 
-    fn client(&self, realm: Realm) -> Result<&'a crate::cast::Client> {
-        let number = self.cast.with_secret(realm).first().copied().context("nobody is there")?;
-        self.cast.client(number)
+    fn number(&self, realm: Realm) -> Result<usize> {
+        self.cast.with_secret(realm).first().copied().context("nobody is there")
     }
 
-    fn assertion(&mut self) -> Result<String> {
+    fn client(&self, realm: Realm) -> Result<&'a crate::cast::Client> {
+        self.cast.client(self.number(realm)?)
+    }
+
+    fn assertion(&mut self) -> Result<Spent> {
         let client = self.cast.with_key().first().copied().context("nobody has a key")?;
-        sign(self.cast, client, self.chance.number(), Duration::from_secs(60))
+        // It must not have expired when it is tried again.
+        let lifetime = Duration::from_secs(50 * 60);
+        let text = sign(self.cast, client, self.chance.number(), lifetime)?;
+        Ok(Spent { text: text.into(), client })
     }
 
     async fn ask(&self, request: &crate::http::Request) -> (Outcome, Duration) {
