@@ -12,6 +12,7 @@ use http::Version;
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a connection may take for what.
@@ -240,7 +241,14 @@ impl WatchedStream {
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         // What is wrong with the connection shows once more when it is read.
         match self.stream.poll_read_ready(context) {
-            Poll::Pending if self.watch.is_leaving() && self.has_bytes_now() => Poll::Ready(()),
+            // Who has been heard enough is heard again after the others.
+            Poll::Pending
+                if self.watch.is_leaving()
+                    && coop::has_budget_remaining()
+                    && self.has_bytes_now() =>
+            {
+                Poll::Ready(())
+            }
             ready => ready.map(drop),
         }
     }
@@ -253,11 +261,19 @@ impl WatchedStream {
 
     /// Reads past the runtime, which may not have heard yet that bytes are here. Who is about to close
     /// asks the system itself, so that no request that has arrived is thrown away.
-    fn read_now(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn read_now(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // It counts like every read: otherwise who sends without end would let nobody else go on, nor
+        // the server end.
+        let counted = ready!(coop::poll_proceed(context));
         let read =
             rustix::net::recv(&self.stream, buffer.initialize_unfilled(), RecvFlags::DONTWAIT);
         match read {
             Ok((count, _)) => {
+                counted.made_progress();
                 buffer.advance(count);
                 Poll::Ready(Ok(()))
             }
@@ -300,7 +316,7 @@ impl AsyncRead for WatchedStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Pending if self.watch.is_leaving() => self.read_now(buffer),
+            Poll::Pending if self.watch.is_leaving() => self.read_now(context, buffer),
             read => read,
         };
         ready!(read)?;
@@ -419,5 +435,36 @@ mod tests {
         after(20).await;
         assert_eq!(watch.verdict(), Verdict::Cut);
         drop(answering);
+    }
+
+    #[tokio::test]
+    async fn who_sends_without_end_is_not_heard_without_end_while_the_server_leaves() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let watch = Watch::begin(PATIENCE);
+        let mut stream = WatchedStream::new(listener.accept().await.unwrap().0, Arc::clone(&watch));
+        watch.leave();
+        io::Write::write_all(&mut client, &[0; 10_000]).unwrap();
+        let mut heard = 0;
+        let mut hear = async || {
+            let reading = std::future::poll_fn(|context| {
+                let before = heard;
+                let mut byte = [0; 1];
+                while Pin::new(&mut stream)
+                    .poll_read(context, &mut ReadBuf::new(&mut byte))
+                    .is_ready()
+                {
+                    heard += 1;
+                }
+                Poll::Ready((heard - before, stream.poll_readable(context).is_ready()))
+            });
+            reading.await
+        };
+        let (count, readable) = hear().await;
+        assert!((1..1000).contains(&count), "{count}");
+        assert!(!readable);
+        // After the others, it goes on.
+        tokio::task::yield_now().await;
+        assert!(hear().await.0 > 0);
     }
 }
