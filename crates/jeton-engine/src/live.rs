@@ -25,6 +25,7 @@ use crate::live::keys::LiveKeys;
 pub use crate::live::keys::PublishedKeys;
 
 use crate::check::Says;
+use crate::client::extract::ClientExtract;
 use crate::clock::Time;
 use crate::counts::RealmCounts;
 use crate::dpop::nonce::NonceKey;
@@ -188,39 +189,21 @@ impl Memory {
 
     /// Reads all clients anew; those that are gone are forgotten.
     async fn reload_clients(&self, store: &dyn Store, realm: &RealmName) -> Result<(), StoreError> {
-        // Small enough to stay in the processor's cache from the row to what is held of it.
-        const PAGE: u32 = 500;
+        const TOGETHER: usize = 500;
         let known_before = self.clients.len() > 0;
         let (mut seen, mut scopes, mut fresh) = (HashSet::new(), Scopes::default(), Vec::new());
-        let mut page = store.client_extracts(realm, None, PAGE).await?;
-        loop {
-            let after = page.last().map(|client| client.id().clone());
-            let is_last = page.len() < PAGE as usize;
+        let mut take = |client: ClientExtract| {
             if known_before {
-                seen.extend(page.iter().map(|client| client.id().clone()));
+                seen.insert(client.id().clone());
             }
-            let next = async {
-                if is_last {
-                    Ok(Vec::new())
-                } else {
-                    store.client_extracts(realm, after.as_ref(), PAGE).await
-                }
-            };
-            // While the store reads on.
-            let take_over = async {
-                let page = page.drain(..);
-                fresh.extend(page.map(|client| self.clients.live(client, &mut scopes)));
-                // All at once where nobody waits for the first of them: that is by far the cheapest.
-                if known_before || is_last {
-                    self.clients.put(std::mem::take(&mut fresh));
-                }
-            };
-            let (next, ()) = tokio::join!(biased; next, take_over);
-            if is_last {
-                break;
+            fresh.push(self.clients.live(client, &mut scopes));
+            // All at once where nobody waits for the first of them: that is by far the cheapest.
+            if known_before && fresh.len() == TOGETHER {
+                self.clients.put(std::mem::take(&mut fresh));
             }
-            page = next?;
-        }
+        };
+        store.client_extracts(realm, &mut take).await?;
+        self.clients.put(fresh);
         if known_before {
             self.clients.keep(|id| seen.contains(id));
         }

@@ -17,6 +17,9 @@ use crate::registration::InitialAccessToken;
 use crate::spent::Spent;
 use crate::token::{TokenDigest, TokenRecord};
 
+/// What takes clients over that are being read.
+pub type TakeExtract<'t> = dyn FnMut(ClientExtract) + Send + 't;
+
 /// What the engine needs kept.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -54,16 +57,13 @@ pub trait Store: Send + Sync + 'static {
         count: u32,
     ) -> Result<Vec<Client>, StoreError>;
 
-    /// The same clients for whoever only decides, each just as [`ClientExtract`] makes it of the whole one.
+    /// Every client of a realm for whoever only decides, in the same order, each just as [`ClientExtract`]
+    /// makes it of the whole one. `take` has them one by one, while the others are being read.
     async fn client_extracts(
         &self,
         realm: &RealmName,
-        after: Option<&ClientId>,
-        count: u32,
-    ) -> Result<Vec<ClientExtract>, StoreError> {
-        let clients = self.clients(realm, after, count).await?;
-        Ok(clients.into_iter().map(ClientExtract::from).collect())
-    }
+        take: &mut TakeExtract<'_>,
+    ) -> Result<(), StoreError>;
 
     /// Adds a client that registered itself, uses the initial access token `through` once, and keeps
     /// the event: all of it or, with any other answer than [`Admitted::Registered`], nothing. Of many

@@ -31,14 +31,16 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jeton_engine::client::{Client, SecretUse};
+use jeton_engine::client::{Client, SecretUse, extract};
 use jeton_engine::clock::{Random, Time};
 use jeton_engine::event::{Event, Reference};
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
 use jeton_engine::registration::InitialAccessToken;
 use jeton_engine::spent::Spent;
-use jeton_engine::store::{Admitted, Changes, Horizon, Revision, Store, StoreError, TokenFilter};
+use jeton_engine::store::{
+    Admitted, Changes, Horizon, Revision, Store, StoreError, TakeExtract, TokenFilter,
+};
 use jeton_engine::token::{TokenDigest, TokenRecord};
 use parking_lot::RwLock;
 use tokio::sync::mpsc::error::TrySendError;
@@ -321,6 +323,14 @@ impl Store for PostgresStore {
         let lent = self.readers.lend().await?;
         let page = lent.in_time(clients::page(&lent, realm, after, count)).await;
         lent.settle(page)
+    }
+
+    async fn client_extracts(
+        &self,
+        realm: &RealmName,
+        take: &mut TakeExtract<'_>,
+    ) -> Result<(), StoreError> {
+        extract::of_whole(self, realm, None, take).await
     }
 
     async fn register_client(

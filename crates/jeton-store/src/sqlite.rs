@@ -34,15 +34,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jeton_engine::client::extract::ClientExtract;
-use jeton_engine::client::{Client, SecretUse};
+use jeton_engine::client::{Client, SecretUse, extract};
 use jeton_engine::clock::Time;
 use jeton_engine::event::{Event, Reference};
 use jeton_engine::key::KeyRecord;
 use jeton_engine::name::{ClientId, KeyId, RealmName, TokenId};
 use jeton_engine::registration::InitialAccessToken;
 use jeton_engine::spent::Spent;
-use jeton_engine::store::{Admitted, Changes, Horizon, Revision, Store, StoreError, TokenFilter};
+use jeton_engine::store::{
+    Admitted, Changes, Horizon, Revision, Store, StoreError, TakeExtract, TokenFilter,
+};
 use jeton_engine::token::{TokenDigest, TokenRecord};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::error::TrySendError;
@@ -50,6 +51,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::backup::back_up;
 pub use self::examine::examine;
+use self::extracts::Unreadable;
 use self::log::Settled;
 pub use self::look::SqliteLook;
 use self::places::Places;
@@ -283,13 +285,17 @@ impl Store for SqliteStore {
     async fn client_extracts(
         &self,
         realm: &RealmName,
-        after: Option<&ClientId>,
-        count: u32,
-    ) -> Result<Vec<ClientExtract>, StoreError> {
-        let (realm, after) = (realm.clone(), after.cloned());
-        self.readers
-            .read(move |connection| extracts::page(connection, &realm, after.as_ref(), count))
-            .await
+        take: &mut TakeExtract<'_>,
+    ) -> Result<(), StoreError> {
+        let (ready, taken) = mpsc::channel(extracts::READY_MAX);
+        let named = realm.clone();
+        let read = self.readers.read(move |connection| extracts::read(connection, &named, &ready));
+        let (read, taken) = tokio::join!(biased; read, extracts::take_apart(taken, take));
+        read?;
+        match taken {
+            Ok(()) => Ok(()),
+            Err(Unreadable { after }) => extract::of_whole(self, realm, after, take).await,
+        }
     }
 
     async fn register_client(

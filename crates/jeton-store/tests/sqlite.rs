@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jeton_engine::client::ClientRole;
 use jeton_engine::client::extract::ClientExtract;
 use jeton_engine::event::EventKind;
 use jeton_engine::store::{Change, Changed, Revision, Store, StoreError, TokenFilter};
 use jeton_store::{Location, SqliteSettings, SqliteStore};
 use rusqlite::Connection;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 #[path = "sqlite/place.rs"]
@@ -22,7 +23,7 @@ mod place;
 mod sample;
 
 use place::place;
-use sample::{client, event, id, main, secret, token};
+use sample::{client, event, extracts, id, main, secret, token};
 
 fn open(path: &Path, settings: SqliteSettings) -> Arc<SqliteStore> {
     SqliteStore::open(&Location::File(path.to_owned()), settings).unwrap()
@@ -295,7 +296,7 @@ async fn a_row_that_does_not_parse_is_named() {
         let names = format!("client main/orders cannot be read: its {column} ");
         failed(store.client(&main(), &id("orders")).await.map(drop), &names);
         failed(store.clients(&main(), None, 10).await.map(drop), &names);
-        failed(store.client_extracts(&main(), None, 10).await.map(drop), &names);
+        failed(extracts(&*store, &main()).await.map(drop), &names);
         other.execute(&format!("UPDATE client SET {column} = ?1"), [sound]).unwrap();
     }
     other.execute("UPDATE token SET subject = ''", []).unwrap();
@@ -424,10 +425,63 @@ async fn extracts_are_of_what_is_there_whoever_wrote_it() {
         by_hand.execute_batch(sql).unwrap();
         let whole = store.clients(&main(), None, 10).await.unwrap();
         let made: Vec<ClientExtract> = whole.into_iter().map(ClientExtract::from).collect();
-        assert_eq!(store.client_extracts(&main(), None, 10).await.unwrap(), made, "{sql}");
+        assert_eq!(extracts(&*store, &main()).await.unwrap(), made, "{sql}");
         let plain_ids = made.iter().filter(|one| matches!(one, ClientExtract::Plain(_)));
         let ids: Vec<&str> = plain_ids.map(|one| one.id().as_str()).collect();
         assert_eq!(ids.join(" "), plain, "{sql}");
     }
     store.close().await;
+}
+
+/// As many as are read in five pages: many of the first are not plain, nor is the last one of the fourth.
+async fn many_clients(store: &Arc<SqliteStore>) {
+    let mut adding = JoinSet::new();
+    for number in 0..1100 {
+        let mut client = client(&format!("client-{number:04}"));
+        client.secrets = vec![secret("s-1")];
+        if number < 50 || number == 999 {
+            client.role = ClientRole::ResourceServer;
+        }
+        let store = Arc::clone(store);
+        adding.spawn(async move {
+            store.add_client(&client, &event(EventKind::ClientCreated)).await.unwrap();
+        });
+    }
+    adding.join_all().await;
+}
+
+#[tokio::test]
+async fn extracts_of_many_clients_come_in_order_and_each_once() {
+    let (_directory, path) = place();
+    let store = open_plainly(&path);
+    many_clients(&store).await;
+    let whole = store.clients(&main(), None, 2000).await.unwrap();
+    let made: Vec<ClientExtract> = whole.into_iter().map(ClientExtract::from).collect();
+    assert!(extracts(&*store, &main()).await.unwrap() == made);
+    let by_hand = Connection::open(&path).unwrap();
+    // What cannot be taken apart, and what is not even text: all from there on are read whole.
+    for (id, terms) in [("client-1050", "'1 1  s-1'"), ("client-0700", "CAST(x'ff' AS TEXT)")] {
+        let sql = format!("UPDATE client_extract SET terms = {terms} WHERE id = '{id}'");
+        by_hand.execute_batch(&sql).unwrap();
+        assert!(extracts(&*store, &main()).await.unwrap() == made, "{id}");
+    }
+    by_hand.execute_batch("UPDATE client SET scope = '  ' WHERE id = 'client-0800'").unwrap();
+    let error = extracts(&*store, &main()).await.unwrap_err().to_string();
+    assert!(error.contains("client main/client-0800 cannot be read: its scope "), "{error}");
+}
+
+#[tokio::test]
+async fn who_stops_taking_clients_leaves_the_store_as_it_was() {
+    let (_directory, path) = place();
+    let store = open(&path, SqliteSettings { readers: 1, ..SqliteSettings::default() });
+    many_clients(&store).await;
+    let stopped = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            let mut take = |_| panic!("no more of them");
+            store.client_extracts(&main(), &mut take).await
+        }
+    });
+    assert!(stopped.await.unwrap_err().is_panic());
+    assert_eq!(extracts(&*store, &main()).await.unwrap().len(), 1100);
 }

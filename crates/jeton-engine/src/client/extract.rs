@@ -2,8 +2,9 @@
 
 use crate::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use crate::clock::Time;
-use crate::name::{ClientId, SecretId};
+use crate::name::{ClientId, RealmName, SecretId};
 use crate::scope::Scope;
+use crate::store::{Store, StoreError, TakeExtract};
 
 /// A client for whoever only decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,28 @@ pub struct PlainSecret {
     pub digest: SecretDigest,
     /// From when on it is refused.
     pub expires_at: Option<Time>,
+}
+
+/// Hands over what is made of all whole clients of a realm after `after`, while the store reads on.
+///
+/// # Errors
+/// Those of [`Store::clients`].
+pub async fn of_whole(
+    store: &dyn Store,
+    realm: &RealmName,
+    after: Option<ClientId>,
+    take: &mut TakeExtract<'_>,
+) -> Result<(), StoreError> {
+    const PAGE: u32 = 500;
+    let mut page = store.clients(realm, after.as_ref(), PAGE).await?;
+    while page.len() == PAGE as usize {
+        let after = page.last().map(|client| client.id.clone());
+        let take_over = async { page.drain(..).map(ClientExtract::from).for_each(&mut *take) };
+        let next = store.clients(realm, after.as_ref(), PAGE);
+        page = tokio::join!(biased; next, take_over).0?;
+    }
+    page.into_iter().map(ClientExtract::from).for_each(take);
+    Ok(())
 }
 
 impl ClientExtract {

@@ -52,10 +52,11 @@ impl ById {
         }
     }
 
-    /// Puts clients in, in the place of others of their identifiers where there are any.
-    pub(super) fn put(&self, clients: Vec<Arc<LiveClient>>) {
+    /// Puts clients in, in the place of others of their identifiers where there are any; none before the last
+    /// has come.
+    pub(super) fn put(&self, clients: impl Iterator<Item = Arc<LiveClient>>) {
         let hashed = |live: Arc<LiveClient>| (self.hash(&live), live);
-        let mut clients: Vec<(u64, Arc<LiveClient>)> = clients.into_iter().map(hashed).collect();
+        let mut clients: Vec<(u64, Arc<LiveClient>)> = clients.map(hashed).collect();
         clients.sort_unstable_by_key(|(hash, _)| place(*hash));
         let mut clients = clients.into_iter();
         while let Some((first, _)) = clients.as_slice().first() {
@@ -142,8 +143,8 @@ mod tests {
     fn who_was_put_in_is_found_as_put_in_last_and_nobody_else() {
         let clients = ById::default();
         assert_eq!(revision(&clients, "client-0"), None);
-        clients.put((0..5000).map(|number| live(&format!("client-{number}"), 1)).collect());
-        clients.put((4000..6000).map(|number| live(&format!("client-{number}"), 2)).collect());
+        clients.put((0..5000).map(|number| live(&format!("client-{number}"), 1)));
+        clients.put((4000..6000).map(|number| live(&format!("client-{number}"), 2)));
         assert_eq!(clients.len(), 6000);
         for number in 0..6000 {
             let expected = if number < 4000 { 1 } else { 2 };
@@ -158,7 +159,7 @@ mod tests {
     #[test]
     fn who_was_taken_out_is_gone_and_everybody_else_is_there() {
         let clients = ById::default();
-        clients.put((0..100).map(|number| live(&format!("client-{number}"), 1)).collect());
+        clients.put((0..100).map(|number| live(&format!("client-{number}"), 1)));
         let held = clients.client("client-7");
         clients.remove("client-7");
         clients.remove("client-7");

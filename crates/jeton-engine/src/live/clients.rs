@@ -161,14 +161,13 @@ impl Clients {
     pub(super) fn put(&self, clients: Vec<Arc<LiveClient>>) {
         let _changing = self.changing.lock();
         let mut gone = Vec::new();
-        for now in &clients {
+        self.by_id.put(clients.into_iter().inspect(|now| {
             let before = self.known(&now.id);
             // Added before the old one is removed: who looks meanwhile must not find less than there is.
             self.supplied.add(now);
             self.index(&now.id, before.as_deref(), Some(now));
             gone.extend(before);
-        }
-        self.by_id.put(clients);
+        }));
         gone.iter().for_each(|before| self.supplied.remove(before));
     }
 

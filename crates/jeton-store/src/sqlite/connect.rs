@@ -95,10 +95,11 @@ fn writing(location: &Location, settings: &SqliteSettings) -> rusqlite::Result<C
     connection.busy_timeout(settings.patience)?;
     use_log(&connection, settings.patience)?;
     // FULL: a commit is on the disk before anybody is told of it. Checkpoints are not made by
-    // commits but by a thread of their own. In memory is what the largest transaction changes, but for places.
+    // commits but by a thread of their own. In memory is what most transactions change. What a larger one changes
+    // goes to the log before its end, which costs no more: rows are added at the end, and never touched again.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF; \
-         PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1000;",
+         PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -256;",
     )?;
     plan_once(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -23,7 +23,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use crate::sample::event;
+use crate::sample::{event, extracts};
 
 const CASES: usize = 64;
 
@@ -36,7 +36,7 @@ pub(crate) async fn any_client_and_any_token_come_back_as_they_were(store: Arc<d
         assert_eq!(found.as_ref(), Some(&client));
         let page = store.clients(&client.realm, None, 1000).await.unwrap();
         assert!(page.contains(&client));
-        let extracts = store.client_extracts(&client.realm, None, 1000).await.unwrap();
+        let extracts = extracts(&*store, &client.realm).await.unwrap();
         assert!(extracts.contains(&client.into()));
 
         let token = any_token().new_tree(&mut runner).unwrap().current();

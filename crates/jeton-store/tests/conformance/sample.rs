@@ -1,6 +1,7 @@
 //! Records to keep: small ones that differ where a test says so.
 
 use jeton_engine::claims::CustomClaims;
+use jeton_engine::client::extract::ClientExtract;
 use jeton_engine::client::{Client, ClientRole, ClientStatus, Lock, Secret, SecretDigest};
 use jeton_engine::clock::{Random, Time};
 use jeton_engine::confirmation::Confirmation;
@@ -9,7 +10,7 @@ use jeton_engine::jose::Algorithm;
 use jeton_engine::key::{KeyRecord, KeyStatus};
 use jeton_engine::name::{ClientId, RealmName, SecretId, TokenId};
 use jeton_engine::registration::{InitialAccessToken, Registration, RegistrationTokenDigest};
-use jeton_engine::store::Horizon;
+use jeton_engine::store::{Horizon, Store, StoreError};
 use jeton_engine::token::{TokenFormat, TokenOrigin, TokenRecord};
 
 /// A moment, in seconds after the one at which all tests begin.
@@ -74,6 +75,16 @@ pub(crate) fn client(client_id: &str) -> Client {
         changed_at: at(0),
         revision: 1,
     }
+}
+
+/// The clients of a realm as memory takes them up.
+pub(crate) async fn extracts(
+    store: &dyn Store,
+    realm: &RealmName,
+) -> Result<Vec<ClientExtract>, StoreError> {
+    let mut extracts = Vec::new();
+    store.client_extracts(realm, &mut |extract| extracts.push(extract)).await?;
+    Ok(extracts)
 }
 
 /// A secret that somebody generated.
