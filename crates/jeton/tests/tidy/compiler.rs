@@ -76,6 +76,20 @@ fn optimized_code_has_the_profile_of_its_compiler_and_nothing_else_has_one() {
 }
 
 #[test]
+fn cargo_is_told_which_profile_it_is() {
+    let profiles = fs::read_dir(root().join(".cargo/profile")).unwrap();
+    let profiles: Vec<PathBuf> = profiles.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(profiles.len(), 1, "a checksum of several would depend on their order");
+    let output = Command::new("cksum").arg(&profiles[0]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let checksum = told.split(' ').next().unwrap();
+    let config = fs::read_to_string(root().join(".cargo/config.toml")).unwrap();
+    let config: toml::Table = config.parse().unwrap();
+    let flags = config["build"]["rustflags"].as_array().unwrap();
+    assert_eq!(flags[0].as_str().unwrap(), format!("--cfg=profile=\"{checksum}\""));
+}
+
+#[test]
 fn functions_are_split_where_their_parts_have_a_place_in_a_program() {
     let split = "-Cllvm-args=-enable-split-machine-functions".to_owned();
     let stage = Stage::new("1.95.0");
