@@ -433,7 +433,7 @@ async fn extracts_are_of_what_is_there_whoever_wrote_it() {
     store.close().await;
 }
 
-/// As many as are read in five pages: many of the first are not plain, nor is the last one of the fourth.
+/// As many as are read in three pages: many of the first are not plain, nor is the last one of the second.
 async fn many_clients(store: &Arc<SqliteStore>) {
     let mut adding = JoinSet::new();
     for number in 0..1100 {
